@@ -1,0 +1,55 @@
+# Everything stays inside this folder: the environment, caches and results.
+SHELL := /bin/bash
+PYTHON ?= python3
+CORES ?= all
+ACTIVATE := source .venv/bin/activate
+
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_NO_CACHE ?= 1
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help install demo test format lint lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+install: .venv/installed ## create the environment in .venv
+
+.venv/installed: pyproject.toml envs/lock.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "force2geo needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(ACTIVATE) && pip install --quiet --no-cache-dir --disable-pip-version-check uv
+	$(ACTIVATE) && uv pip install --quiet -r envs/lock.txt -e '.[dev]'
+	# Compiled once here, imports take seconds, not minutes, wherever PYTHONDONTWRITEBYTECODE is set.
+	$(ACTIVATE) && python -m compileall -q -j 2 .venv/lib > /dev/null || true
+	touch .venv/installed
+
+demo: install ## run the embedded demo; the page is results/demo/report.html
+	$(ACTIVATE) && snakemake --cores $(CORES)
+	@echo "Open results/demo/report.html"
+
+test: install ## run linters, type checker and tests
+	$(ACTIVATE) && $(MAKE) --no-print-directory lint
+	$(ACTIVATE) && pytest
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow/rules
+
+format: install ## format the code
+	$(ACTIVATE) && ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow/rules
+
+# torch is pinned in pyproject.toml and left out of the lock, so that the same lock serves CPU and
+# CUDA machines: each takes its own build of that version.
+lock: ## resolve the dependencies anew
+	$(ACTIVATE) && uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-find-links --no-emit-index-url \
+	  --no-emit-package torch -o envs/lock.txt
+	sed -i -E '/^(nvidia-|cuda-|triton)/d' envs/lock.txt
+
+clean: ## remove the demo's results
+	rm -rf results/demo

@@ -1,0 +1,53 @@
+"""force2geo: raw relaxation logs in, the papers' tables out."""
+
+import json
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from force2geo.config import check, shard_sources, stage_settings
+from force2geo.errors import UserError
+from force2geo.train.recipes import RECIPES
+
+min_version("8.20")
+
+
+configfile: "config.yaml"
+
+
+try:
+    check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.json")
+    SHARDS = shard_sources(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN = f"results/{config['run']}"
+GPUS = config["resources"]["gpus"]
+TRAINING_THREADS = config["resources"]["training_threads"]
+
+
+include: "workflow/rules/settings.smk"
+include: "workflow/rules/curate.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/select.smk"
+include: "workflow/rules/pack.smk"
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/relax.smk"
+include: "workflow/rules/dft.smk"
+include: "workflow/rules/property.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    settings,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RUN}/report.html",

@@ -1,0 +1,70 @@
+"""The command line: one subcommand per stage, each in its module of `commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from force2geo import __version__
+from force2geo.errors import UserError
+
+COMMANDS = {
+    "logs": "read quantum-chemistry logs and print what they say",
+    "export-logs": "write raw results as logs in PubChemQC's layout, one archive per shard",
+    "label": "compute DFT energies and gradients of more molecules with PySCF",
+    "curate": "logs of one shard to trajectories (LMDB), index and rejects",
+    "statistics": "merge the shards' indices and count what there is",
+    "select": "subset S, splits by molecule and the diverse set D_opt",
+    "pack": "snapshots of chosen stages to one HDF5 file for training",
+    "conformers": "the downstream set: property and geometries of each molecule",
+    "benchmark": "train one backbone on the subset S",
+    "pretrain": "train the potential",
+    "relax": "relax molecules with a potential by BFGS",
+    "dft": "DFT single points of start, relaxed and reference geometries",
+    "property": "train one property model",
+    "evaluate": "tables and figures",
+    "report": "one self-contained HTML page",
+}
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Return the parser; only the chosen subcommand's module is imported."""
+    parser = argparse.ArgumentParser(
+        prog="force2geo",
+        description="From relaxation logs to potentials, geometries, properties and tables.",
+        epilog="Example: force2geo logs relaxation.log --json. The workflow runs the stages: "
+        "snakemake --cores all",
+    )
+    parser.add_argument("--version", action="version", version=f"force2geo {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            module = import_module(f"force2geo.commands.{name.replace('-', '_')}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = next((word for word in arguments if word in COMMANDS), None)
+    parsed = build_parser(chosen).parse_args(arguments)
+    try:
+        return parsed.run(parsed) or 0
+    except UserError as error:
+        print(f"force2geo {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Subcommands: each module adds its arguments and runs one stage."""

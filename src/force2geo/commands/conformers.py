@@ -1,0 +1,81 @@
+"""`force2geo conformers`: the downstream set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from force2geo.commands.arguments import add_settings
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = (
+        "example:\n  force2geo conformers --settings conformers.json --selection selection.json "
+        "\\\n    --shards *.lmdb --out downstream.h5"
+    )
+    add_settings(parser)
+    parser.add_argument("--selection", type=Path, required=True, help="selection, JSON")
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="LMDB shards")
+    parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Collect geometries and embed conformers."""
+    import json
+
+    import numpy as np
+
+    from force2geo.config import read_settings
+    from force2geo.files import atomic_path, record_provenance
+    from force2geo.select.embed import embed_like
+    from force2geo.store.conformers import GEOMETRIES, Conformers, write_conformers
+    from force2geo.store.lmdb_store import read_shard
+    from force2geo.units import HARTREE_TO_EV
+
+    settings = read_settings(args.settings)
+    subset = set(json.loads(args.selection.read_text())["subset"])
+    cids: list[str] = []
+    numbers: list[np.ndarray] = []
+    gaps: list[float] = []
+    geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
+    missing = 0
+    for shard in args.shards:
+        for trajectory in read_shard(shard):
+            if trajectory.cid not in subset:
+                continue
+            first = trajectory.stages["dft_1st"]
+            last = trajectory.stages.get("dft_2nd", first)
+            assert last.homo is not None and last.lumo is not None
+            seed = int(
+                np.random.default_rng([settings["seed"], int(trajectory.cid)]).integers(2**31)
+            )
+            reference = last.positions[-1]
+            embedded = embed_like(trajectory.smiles, trajectory.atomic_numbers, reference, seed)
+            if embedded is None:
+                embedded = np.full_like(reference, np.nan)
+                missing += 1
+            cids.append(trajectory.cid)
+            numbers.append(np.asarray(trajectory.atomic_numbers))
+            gaps.append((last.lumo - last.homo) * HARTREE_TO_EV)
+            for name, positions in zip(
+                GEOMETRIES, (reference, first.positions[0], embedded), strict=True
+            ):
+                geometry[name].append(positions)
+    counts = [len(z) for z in numbers]
+    with atomic_path(args.out) as part:
+        write_conformers(
+            part,
+            Conformers(
+                cids=cids,
+                ptr=np.concatenate([[0], np.cumsum(counts)]),
+                atomic_numbers=np.concatenate(numbers),
+                gap=np.array(gaps),
+                geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
+            ),
+        )
+    record_provenance(args.out, "conformers", settings, [args.selection, *args.shards])
+    print(f"{len(cids)} molecules, {missing} without an RDKit conformer")

@@ -1,0 +1,119 @@
+"""`force2geo evaluate`: tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from force2geo.commands.arguments import add_settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from force2geo.evaluate.tables import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = (
+        "example:\n  force2geo evaluate --settings evaluate.json --statistics statistics.json "
+        "\\\n    --benchmark benchmark/*/metrics.json --pretrain pretrain/metrics.json "
+        "\\\n    --property property/*/*/metrics.json --relaxed relax/d_opt.h5 --dft dft/d_opt.csv "
+        "\\\n    --conformers downstream.h5 --out results/demo"
+    )
+    add_settings(parser)
+    parser.add_argument("--statistics", type=Path, required=True, help="statistics, JSON")
+    parser.add_argument("--benchmark", type=Path, nargs="*", default=[], help="metrics files")
+    parser.add_argument("--pretrain", type=Path, required=True, help="metrics file")
+    parser.add_argument("--property", type=Path, nargs="*", default=[], help="metrics files")
+    parser.add_argument("--relaxed", type=Path, required=True, help="relaxations of D_opt, HDF5")
+    parser.add_argument("--dft", type=Path, required=True, help="single points, CSV")
+    parser.add_argument("--conformers", type=Path, required=True, help="downstream set, HDF5")
+    parser.add_argument("--out", type=Path, required=True, help="folder for tables/ and figures/")
+
+
+def _property_runs(paths: list[Path]) -> dict[tuple[str, str], Path]:
+    """Return `{(split, recipe): metrics}`; the folders are named `<split>/<recipe>`."""
+    return {(path.parent.parent.name, path.parent.name): path for path in paths}
+
+
+def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Table]:
+    from force2geo.evaluate.tables import (
+        TABLE4_RECIPES,
+        TABLE6_RECIPES,
+        gap_table,
+        sweep_table,
+        table2,
+        table3,
+    )
+
+    runs = _property_runs(args.property)
+    plain = {key: path for key, path in runs.items() if "=" not in key[1]}
+    tables = [
+        table2({path.parent.name: path for path in args.benchmark}),
+        table3(molecules, source),
+        gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),
+        gap_table("table6", "HOMO–LUMO gap from DFT geometries", TABLE6_RECIPES, plain),
+    ]
+    for name, key, title in (
+        ("table11", "noise", "Noise (Å) in geometry fine-tuning"),
+        ("table12", "geometry_weight", "Weight of the geometry loss"),
+    ):
+        found = {
+            recipe.split("=")[1]: path
+            for (_, recipe), path in runs.items()
+            if recipe.startswith(f"geometry_force2geo.{key}=")
+        }
+        if found:
+            tables.append(sweep_table(name, title, title, found))
+    return tables
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write tables and figures."""
+    import json
+
+    import numpy as np
+    import pandas as pd
+
+    from force2geo.config import read_settings
+    from force2geo.evaluate import figures
+    from force2geo.evaluate.geometry import FORCE_THRESHOLD, per_molecule
+    from force2geo.evaluate.tables import write_table_files
+    from force2geo.files import atomic_path, record_provenance
+    from force2geo.relax.result import read_relaxed
+    from force2geo.store.conformers import read_conformers
+    from force2geo.trajectory import PATH_STAGES, POINT_SETS
+
+    settings = read_settings(args.settings)
+    relaxed, conformers = read_relaxed(args.relaxed), read_conformers(args.conformers)
+    points = pd.read_csv(args.dft, dtype={"cid": str, "error": str})
+    molecules = per_molecule(points, relaxed, conformers)
+    table_folder, figure_folder = args.out / "tables", args.out / "figures"
+    detail = table_folder / "relaxation.csv"
+    with atomic_path(detail) as part:
+        molecules.to_csv(part, index=False, float_format="%.6g")
+    record_provenance(detail, "evaluate", settings, [args.relaxed, args.dft, args.conformers])
+    for table in _tables(args, molecules, detail):
+        write_table_files(table, table_folder)
+
+    stages = [*PATH_STAGES, *POINT_SETS]
+    statistics = json.loads(args.statistics.read_text())
+    figures.save(figures.steps_histogram(statistics, stages), figure_folder, "snapshots")
+    histories = {"pretrain": json.loads(args.pretrain.read_text())["history"]}
+    figures.save(figures.training_curves(histories), figure_folder, "pretrain")
+    if args.benchmark:
+        runs = {p.parent.name: json.loads(p.read_text())["history"] for p in args.benchmark}
+        figures.save(figures.training_curves(runs), figure_folder, "benchmark")
+    with np.load(args.pretrain.with_name("predictions.npz"), allow_pickle=False) as file:
+        figures.save(figures.parity_potential(dict(file)), figure_folder, "parity_potential")
+    gaps = {}
+    for (split, recipe), path in sorted(_property_runs(args.property).items()):
+        if split == "random" and "=" not in recipe:
+            with np.load(path.with_name("predictions.npz"), allow_pickle=False) as file:
+                gaps[recipe] = dict(file)
+    if gaps:
+        figures.save(figures.parity_property(gaps), figure_folder, "parity_gap")
+    figures.save(figures.relaxation_curves(relaxed, FORCE_THRESHOLD), figure_folder, "relaxation")
+    residual = molecules["residual"].to_numpy(), molecules["to_gain"].to_numpy()
+    figures.save(figures.residual_energies(*residual), figure_folder, "residual")

@@ -1,0 +1,106 @@
+"""The run's configuration: checked against the schema, cut into each stage's settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from force2geo.errors import UserError
+
+STAGES = (
+    "curate",
+    "select",
+    "pack",
+    "conformers",
+    "benchmark",
+    "pretrain",
+    "relax",
+    "dft",
+    "property",
+    "evaluate",
+)
+
+
+def check(config: dict[str, Any], schema_path: Path) -> None:
+    """Raise `UserError`, one line that names the key, when a configuration is not valid."""
+    import jsonschema
+
+    schema = json.loads(schema_path.read_text(encoding="utf-8"))
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    if errors:
+        error = min(errors, key=lambda e: (len(e.absolute_path), str(e.message)))
+        where = ".".join(str(part) for part in error.absolute_path)
+        if error.validator == "additionalProperties":
+            known = set(error.schema.get("properties", {}))
+            unknown = sorted(set(error.instance) - known)[0]
+            where = f"{where}.{unknown}".lstrip(".")
+            raise UserError(
+                f"config: unknown key '{where}'; known here: {', '.join(sorted(known))}"
+            )
+        message = " ".join(str(error.message).split())[:200]
+        raise UserError(f"config: {where or 'top level'}: {message}")
+    for key, value in (
+        *((f"raw.logs[{i}]", path) for i, path in enumerate(config["raw"]["logs"])),
+        ("raw.identifiers", config["raw"]["identifiers"]),
+    ):
+        if value is not None and not Path(value).exists():
+            raise UserError(f"config: {key}: no such file or folder '{value}'")
+    for key, names in (
+        ("benchmark.backbones", config["benchmark"]["backbones"]),
+        ("pretrain.backbone", [config["pretrain"]["backbone"]]),
+    ):
+        missing = [name for name in names if name not in config["models"]]
+        if missing:
+            raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
+
+
+def shard_sources(config: dict[str, Any]) -> dict[str, str]:
+    """Return `{shard name: path}` of the raw archives; a folder stands for those inside it.
+
+    A folder without archives is a shard itself.
+    """
+    sources: dict[str, str] = {}
+    for entry in config["raw"]["logs"]:
+        path = Path(entry)
+        inside = sorted(p for p in path.glob("*.tar*")) if path.is_dir() else []
+        for archive in inside or [path]:
+            name = archive.name.split(".")[0]
+            if name in sources:
+                raise UserError(f"config: raw.logs: two shards are named '{name}'")
+            sources[name] = str(archive)
+    return sources
+
+
+def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Return all a stage may depend on, and nothing else, so that it reruns when that changes."""
+    settings: dict[str, Any] = dict(config.get(stage, {}))
+    if stage in ("select", "conformers", "benchmark", "pretrain", "property"):
+        settings["seed"] = config["seed"]
+    if stage in ("benchmark", "pretrain", "property"):
+        settings["tracking"] = config["tracking"]
+    models = {
+        "benchmark": config["benchmark"]["backbones"],
+        "pretrain": [config["pretrain"]["backbone"]],
+        "property": sorted({"painn", "schnet"} & set(config["models"])),
+    }
+    if stage in models:
+        settings["models"] = {
+            name: {"name": name, **config["models"][name]} for name in models[stage]
+        }
+    if stage == "evaluate":
+        settings["run"] = config["run"]
+    return settings
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return a stage's settings file; `UserError` when it cannot be read."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such settings file; the workflow writes it") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: must hold a JSON object")
+    return settings

@@ -1,0 +1,1 @@
+"""Density-functional calculations with PySCF."""

@@ -1,0 +1,71 @@
+"""Levels of theory and the PySCF mean-field objects that compute them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of theory, in PySCF's names.
+
+    `b3lyp5` is the VWN5 form of B3LYP, which is what GAMESS calls B3LYP (PySCF's `b3lypg` and
+    plain `b3lyp` are Gaussian's VWN-RPA form); `cartesian` asks for six d functions, GAMESS's
+    reading of 6-31G*.
+    """
+
+    method: str = "b3lyp5"
+    basis: str = "6-31g*"
+    cartesian: bool = True
+    density_fit: bool = True
+    grid_level: int = 2
+    conv_tol: float = 1e-8
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the level as plain values for provenance records."""
+        return asdict(self)
+
+
+B3LYP = Level()
+HF_STO6G = Level(method="hf", basis="sto-6g", cartesian=True)
+
+
+def build_mean_field(
+    atomic_numbers: Sequence[int] | np.ndarray,
+    positions: np.ndarray,
+    level: Level = B3LYP,
+    charge: int = 0,
+    multiplicity: int = 1,
+) -> Any:
+    """Return the PySCF mean-field object of a molecule, not yet run.
+
+    `atomic_numbers` is (n,), `positions` (n,3) in Å. Open shells are spin-unrestricted.
+    """
+    from pyscf import dft, gto, scf
+
+    atoms = [(int(z), tuple(map(float, x))) for z, x in zip(atomic_numbers, positions, strict=True)]
+    molecule = gto.M(
+        atom=atoms,
+        basis=level.basis,
+        cart=level.cartesian,
+        charge=charge,
+        spin=multiplicity - 1,
+        unit="Angstrom",
+        verbose=0,
+    )
+    if level.method == "hf":
+        field = scf.RHF(molecule) if multiplicity == 1 else scf.UHF(molecule)
+    else:
+        kohn_sham = dft.RKS if multiplicity == 1 else dft.UKS
+        field = kohn_sham(molecule, xc=level.method)
+        field.grids.level = level.grid_level
+    if level.density_fit:
+        field = field.density_fit()
+    field.conv_tol = level.conv_tol
+    return field

@@ -1,0 +1,195 @@
+"""The run's results on one page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from force2geo.files import code_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLES = ("table2", "table3", "table4", "table6", "table11", "table12")
+FIGURES = {
+    "snapshots": "Snapshots in the store, by stage of the relaxation.",
+    "benchmark": "Backbones on the subset S: validation error against the epoch.",
+    "pretrain": "Pretraining: validation error on DFT steps of held-out molecules.",
+    "parity_potential": "The potential on DFT steps of test molecules it never saw.",
+    "relaxation": "BFGS relaxation of D_opt, one line a molecule.",
+    "residual": "DFT single points of D_opt: energy above the DFT-relaxed geometry.",
+    "parity_gap": "HOMO–LUMO gap of test molecules, random split, by recipe.",
+}
+_STYLE = """
+:root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;color:#1a202c;margin:0}
+main{max-width:70rem;margin:0 auto;padding:1.5rem}h1{margin:.2em 0}h2{margin-top:2em}
+table{border-collapse:collapse;font-size:.9rem;margin:.5em 0}caption{text-align:left;
+font-weight:600;padding:.4em 0}th,td{padding:.35em .7em;border-bottom:1px solid #e2e8f0;
+text-align:right}th{background:#f7fafc;vertical-align:bottom}th:first-child,td:first-child,
+td.why{text-align:left}td.published,th.published{color:#718096;background:#fafafa}
+td.why{color:#718096;font-style:italic}.scroll{overflow-x:auto}figure{margin:1.2em 0}
+figure img{max-width:100%;height:auto}figcaption{color:#4a5568}li{margin:.2em 0}
+.verdict{background:#fffaf0;border-left:4px solid #dd6b20;padding:.6em 1em}
+code{font-size:.85em;word-break:break-all}details{margin:.5em 0}summary{cursor:pointer}
+"""
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _table(path: Path, title: str) -> str:
+    with path.open(newline="", encoding="utf-8") as handle:
+        header, *rows = list(csv.reader(handle))
+    kinds = [
+        "why" if name == "Why empty" else "published" if name.endswith("published") else ""
+        for name in header
+    ]
+    if not any(row[-1] for row in rows):
+        header, kinds = header[:-1], kinds[:-1]
+    head = "".join(
+        f'<th class="{kind}" scope="col">{escape(name)}</th>'
+        for kind, name in zip(kinds, header, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="{kind}">{escape(value)}</td>'
+            for kind, value in zip(kinds, row[: len(kinds)], strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{escape(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _notes(markdown: Path) -> str:
+    lines = [line[2:] for line in markdown.read_text(encoding="utf-8").splitlines()]
+    starts = markdown.read_text(encoding="utf-8").splitlines()
+    notes = [text for text, line in zip(lines, starts, strict=True) if line.startswith("- ")]
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+
+
+def _figure(path: Path, caption: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _statistics(statistics: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td>{name}</td><td>{s['trajectories']}</td><td>{s['snapshots']}</td>"
+        f"<td>{s['mean_snapshots']:.1f}</td></tr>"
+        for name, s in statistics.items()
+        if isinstance(s, dict) and "snapshots" in s
+    )
+    return (
+        f"<p>{statistics['trajectories']} molecules, {statistics['snapshots']} snapshots; "
+        f"{statistics['mean_atoms']:.1f} atoms a molecule, "
+        f"{statistics['mean_heavy_atoms']:.1f} of them heavy; elements "
+        f"{escape(' '.join(statistics['elements']))}; {statistics['rejected_logs']} logs "
+        "rejected.</p><table><thead><tr><th>Stage</th><th>Molecules</th><th>Snapshots</th>"
+        f"<th>Snapshots a molecule</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _verdict(folder: Path) -> str:
+    metrics = _json(folder / "pretrain" / "metrics.json")
+    lines = []
+    for part, label in (("val", "validation"), ("test", "test")):
+        found = metrics[part]
+        ratio = found["force_rmse"] / found["force_rmse_zero"]
+        lines.append(
+            f"{label}: force RMSE {found['force_rmse']:.0f} meV/Å, {ratio:.2f} of predicting zero "
+            f"({found['force_rmse_zero']:.0f}), energy MAE {found['energy_mae']:.1f} meV/atom"
+        )
+    sizes = metrics["sizes"]
+    small = sizes["test"] < 10_000
+    claim = (
+        " With so few molecules, differences between the models of tables 4 and 6 are within "
+        "their noise: they show that every stage runs, not which model is better."
+        if small
+        else ""
+    )
+    return (
+        f'<p class="verdict">The potential learned from {sizes["train"]} snapshots and was judged '
+        f"on DFT relaxation steps of molecules it never saw. {escape('; '.join(lines))}."
+        f"{claim}</p>"
+    )
+
+
+def _provenance(folder: Path) -> str:
+    items = []
+    for path in sorted(folder.rglob("*.provenance.json")):
+        record = _json(path)
+        artifact = str(path.relative_to(folder)).removesuffix(".provenance.json")
+        inputs = "".join(
+            f"<li><code>{escape(name)}</code> <code>{digest}</code></li>"
+            for name, digest in record["inputs"].items()
+        )
+        settings = escape(json.dumps(record["settings"]))
+        items.append(
+            f"<details><summary><code>{escape(artifact)}</code> {escape(record['stage'])}, "
+            f"settings <code>{record['settings_hash']}</code>, content "
+            f"<code>{record['output_hash']}</code></summary><p>Settings <code>{settings}</code>"
+            f"</p><ul>{inputs}</ul></details>"
+        )
+    return "".join(items)
+
+
+def _cells(folder: Path) -> str:
+    rows = []
+    for name in TABLES:
+        path = folder / "tables" / f"{name}.json"
+        if not path.exists():
+            continue
+        for cell in _json(path)["cells"]:
+            rows.append(
+                f"<tr><td>{name}: {escape(cell['row'])}, {cell['column']}</td>"
+                f"<td>{escape(str(cell['stage']))}</td><td><code>{escape(cell['source'])}</code>"
+                f"</td><td><code>{cell['source_hash']}</code></td>"
+                f"<td><code>{cell['settings_hash']}</code></td></tr>"
+            )
+    return (
+        "<details><summary>Every table cell, and the artifact it was read from</summary><div "
+        'class="scroll"><table><thead><tr><th>Cell</th><th>Stage</th><th>Artifact</th><th>Content'
+        f"</th><th>Settings</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+    )
+
+
+def report(folder: Path) -> str:
+    """Return the HTML page of a run's folder."""
+    tables = []
+    for name in TABLES:
+        path = folder / "tables" / f"{name}.csv"
+        if path.exists():
+            title = _json(path.with_suffix(".json"))["title"]
+            number = name.removeprefix("table")
+            tables.append(_table(path, f"Table {number}. {title}"))
+            tables.append(_notes(path.with_suffix(".md")))
+    figures = [
+        _figure(folder / "figures" / f"{name}.png", caption)
+        for name, caption in FIGURES.items()
+        if (folder / "figures" / f"{name}.png").exists()
+    ]
+    statistics = _json(folder / "store" / "statistics.json")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>force2geo: {escape(folder.name)}</title>"
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body><main>'
+        f"<h1>force2geo: run “{escape(folder.name)}”</h1>{_verdict(folder)}"
+        f"<h2>Data</h2>{_statistics(statistics)}<h2>Tables</h2>"
+        "<p>Grey columns are the numbers published by Fu, Lin et al. for their data; they are not "
+        f"results of this run.</p>{''.join(tables)}<h2>Figures</h2>{''.join(figures)}"
+        f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>{_cells(folder)}"
+        f"{_provenance(folder)}</main></body></html>\n"
+    )

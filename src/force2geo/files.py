@@ -1,0 +1,99 @@
+"""Files that appear whole or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part{os.getpid()}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, the first 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def hash_value(value: Any) -> str:
+    """Return the hash of a plain value, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return the package's version and a hash of its source files."""
+    from force2geo import __version__
+
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+        return f"{__version__} source {digest.hexdigest()[:12]} commit {commit}"
+    return f"{__version__} source {digest.hexdigest()[:12]}"
+
+
+def provenance(stage: str, settings: dict[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:
+    """Return what names the origin of an artifact: stage, settings, code and input hashes."""
+    return {
+        "stage": stage,
+        "code": code_version(),
+        "settings": settings,
+        "settings_hash": hash_value(settings),
+        "inputs": {str(path): hash_file(Path(path)) for path in inputs},
+    }
+
+
+def provenance_path(artifact: Path) -> Path:
+    """Return where an artifact's provenance record lies."""
+    return artifact.with_name(artifact.name + ".provenance.json")
+
+
+def record_provenance(
+    artifact: Path, stage: str, settings: dict[str, Any], inputs: Sequence[Path]
+) -> None:
+    """Write the provenance record of an artifact beside it."""
+    record = provenance(stage, settings, inputs)
+    write_json(provenance_path(artifact), {**record, "output_hash": hash_file(artifact)})

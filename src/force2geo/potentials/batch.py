@@ -1,0 +1,85 @@
+"""Molecules concatenated into plain tensors, and their neighbour lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+
+@dataclass
+class Batch:
+    """B molecules with N atoms in all.
+
+    `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
+    atom; `ptr` (B+1,) where molecules start. Targets, where known: `energy` (B,) eV float64,
+    `forces` (N,3) eV/Å, `property_value` (B,), `displacement` (N,3) Å.
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    molecule: Tensor
+    ptr: Tensor
+    energy: Tensor | None = None
+    forces: Tensor | None = None
+    property_value: Tensor | None = None
+    displacement: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of molecules."""
+        return len(self.ptr) - 1
+
+    @property
+    def atoms_per_molecule(self) -> Tensor:
+        """(B,) number of atoms of each molecule."""
+        return self.ptr[1:] - self.ptr[:-1]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch with every tensor on `device`."""
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            moved[field.name] = None if value is None else value.to(device)
+        return replace(self, **moved)
+
+
+def collate(
+    atomic_numbers: Sequence[np.ndarray | Tensor],
+    positions: Sequence[np.ndarray | Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """Concatenate molecules, each `(n,)` atomic numbers and `(n,3)` positions in Å."""
+    numbers = [torch.as_tensor(z, dtype=torch.long) for z in atomic_numbers]
+    counts = torch.tensor([len(z) for z in numbers])
+    return Batch(
+        atomic_numbers=torch.cat(numbers),
+        positions=torch.cat([torch.as_tensor(x, dtype=dtype) for x in positions]),
+        molecule=torch.repeat_interleave(torch.arange(len(numbers)), counts),
+        ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+    )
+
+
+def neighbours(batch: Batch, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Return `(receiver, sender)`, each (E,), of all pairs within a molecule under `cutoff` Å.
+
+    Exact: no cap on the number of neighbours. Receivers are in ascending order.
+    """
+    counts = batch.atoms_per_molecule
+    widest = int(counts.max()) if len(counts) else 0
+    local = torch.arange(widest, device=counts.device)
+    present = local < counts[:, None]
+    padded = batch.positions.new_full((batch.size, widest, 3), torch.nan)
+    padded[present] = batch.positions.detach()
+    near = torch.cdist(padded, padded, compute_mode="donot_use_mm_for_euclid_dist") < cutoff
+    near &= local[:, None] != local
+    molecule, i, j = near.nonzero(as_tuple=True)
+    start = batch.ptr[molecule]
+    return start + i, start + j

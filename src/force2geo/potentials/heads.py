@@ -1,0 +1,78 @@
+"""What a backbone's features are turned into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from force2geo.elements import MAX_ATOMIC_NUMBER
+
+if TYPE_CHECKING:
+    from force2geo.potentials.batch import Batch
+
+
+def _atomwise(features: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(features, features // 2), nn.SiLU(), nn.Linear(features // 2, 1))
+
+
+class EnergyHead(nn.Module):
+    """Total energy: atomic contributions on top of fixed energies of the free elements.
+
+    `references` (MAX_ATOMIC_NUMBER+1,) eV float64 are added in float64, so that float32 features
+    need to resolve only the energy of binding.
+    """
+
+    references: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.atomic = _atomwise(features)
+        zeros = torch.zeros(MAX_ATOMIC_NUMBER + 1, dtype=torch.float64)
+        self.register_buffer("references", zeros)
+
+    def binding(self, scalars: Tensor, batch: Batch) -> Tensor:
+        """Return (B,) energies in eV above the references."""
+        atomic = self.atomic(scalars)[:, 0]
+        return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+
+    def reference(self, batch: Batch) -> Tensor:
+        """Return (B,) summed reference energies in eV, float64."""
+        atomic = self.references[batch.atomic_numbers]
+        return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+
+
+class PropertyHead(nn.Module):
+    """A molecular property: mean over atoms, scaled by the training set's mean and deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.atomic = _atomwise(features)
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def forward(self, scalars: Tensor, batch: Batch) -> Tensor:
+        """Return (B,) values in the property's unit."""
+        atomic = self.atomic(scalars)[:, 0]
+        total = atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+        return self.mean + self.deviation * total / batch.atoms_per_molecule
+
+
+class DisplacementHead(nn.Module):
+    """A vector per atom, equivariant: a gated combination of the backbone's vectors."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features)
+        )
+        self.combine = nn.Linear(features, 1, bias=False)
+
+    def forward(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+        """Return (N,3) displacements in Å."""
+        gated = self.gate(scalars)[:, None, :] * vectors
+        return cast("Tensor", self.combine(gated)[:, :, 0])

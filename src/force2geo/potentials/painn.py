@@ -1,0 +1,98 @@
+"""PaiNN (Schütt et al. 2021): messages of scalars and vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.potentials.batch import Batch, neighbours
+from force2geo.potentials.radial import CosineEnvelope, GaussianBasis, edge_vectors
+
+
+class Message(nn.Module):
+    """Message block (PaiNN, eqs 7 and 8)."""
+
+    def __init__(self, features: int, basis_size: int) -> None:
+        super().__init__()
+        self.context = nn.Sequential(
+            nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 3 * features)
+        )
+        self.filters = nn.Linear(basis_size, 3 * features)
+
+    def forward(
+        self,
+        scalars: Tensor,
+        vectors: Tensor | None,
+        basis: Tensor,
+        envelope: Tensor,
+        direction: Tensor,
+        receiver: Tensor,
+        sender: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the scalar (N,F) and vector (N,3,F) updates."""
+        weights = self.filters(basis) * envelope[:, None]
+        gated = self.context(scalars).index_select(0, sender) * weights
+        to_scalars, along_edge, along_vectors = gated.chunk(3, dim=1)
+        edge = along_edge[:, None, :] * direction[:, :, None]
+        if vectors is not None:
+            edge = edge + along_vectors[:, None, :] * vectors.index_select(0, sender)
+        count, features = scalars.shape
+        scalar_update = scalars.new_zeros(count, features).index_add(0, receiver, to_scalars)
+        vector_update = scalars.new_zeros(count, 3, features).index_add(0, receiver, edge)
+        return scalar_update, vector_update
+
+
+class Update(nn.Module):
+    """Update block (PaiNN, eqs 9 and 10)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(features, 2 * features, bias=False)
+        self.context = nn.Sequential(
+            nn.Linear(2 * features, features), nn.SiLU(), nn.Linear(features, 3 * features)
+        )
+
+    def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scalar (N,F) and vector (N,3,F) updates."""
+        left, right = self.mix(vectors).chunk(2, dim=2)
+        # The small constant keeps the norm's gradient finite where a vector is zero by symmetry.
+        norm = torch.sqrt((right**2).sum(dim=1) + 1e-8)
+        gates = self.context(torch.cat([scalars, norm], dim=1))
+        to_vectors, to_product, to_scalars = gates.chunk(3, dim=1)
+        product = (left * right).sum(dim=1)
+        return to_scalars + to_product * product, to_vectors[:, None, :] * left
+
+
+class PaiNN(nn.Module):
+    """Backbone: atoms in, scalars (N,F) and vectors (N,3,F) out.
+
+    Filters carry a cosine envelope and edge vectors are normalised, so that energy and forces
+    are continuous where an atom crosses the cutoff.
+    """
+
+    def __init__(self, layers: int, features: int, basis_size: int, cutoff: float) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.features = features
+        self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
+        self.basis = GaussianBasis(basis_size, cutoff)
+        self.envelope = CosineEnvelope(cutoff)
+        self.messages = nn.ModuleList(Message(features, basis_size) for _ in range(layers))
+        self.updates = nn.ModuleList(Update(features) for _ in range(layers))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return scalars (N,F) and vectors (N,3,F)."""
+        receiver, sender = neighbours(batch, self.cutoff)
+        distance, direction = edge_vectors(batch.positions, receiver, sender)
+        basis, envelope = self.basis(distance), self.envelope(distance)
+        scalars = self.embedding(batch.atomic_numbers)
+        vectors: Tensor | None = None
+        for message, update in zip(self.messages, self.updates, strict=True):
+            ds, dv = message(scalars, vectors, basis, envelope, direction, receiver, sender)
+            scalars = scalars + ds
+            vectors = dv if vectors is None else vectors + dv
+            ds, dv = update(scalars, vectors)
+            scalars, vectors = scalars + ds, vectors + dv
+        assert vectors is not None
+        return scalars, vectors

@@ -1,0 +1,66 @@
+"""SchNet (Schütt et al. 2017, 2018): continuous-filter convolutions of scalars."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.potentials.batch import Batch, neighbours
+from force2geo.potentials.radial import CosineEnvelope, GaussianBasis, edge_vectors
+
+
+class ShiftedSoftplus(nn.Module):
+    """ln(0.5 eˣ + 0.5), SchNet's activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activation, same shape."""
+        return softplus(x) - math.log(2.0)
+
+
+class Interaction(nn.Module):
+    """Interaction block (SchNet, section 4.2)."""
+
+    def __init__(self, features: int, basis_size: int) -> None:
+        super().__init__()
+        self.filters = nn.Sequential(
+            nn.Linear(basis_size, features), ShiftedSoftplus(), nn.Linear(features, features)
+        )
+        self.before = nn.Linear(features, features, bias=False)
+        self.after = nn.Sequential(
+            nn.Linear(features, features), ShiftedSoftplus(), nn.Linear(features, features)
+        )
+
+    def forward(
+        self, scalars: Tensor, basis: Tensor, envelope: Tensor, receiver: Tensor, sender: Tensor
+    ) -> Tensor:
+        """Return the update (N,F)."""
+        weights = self.filters(basis) * envelope[:, None]
+        messages = self.before(scalars).index_select(0, sender) * weights
+        summed = scalars.new_zeros(scalars.shape).index_add(0, receiver, messages)
+        return self.after(summed)
+
+
+class SchNet(nn.Module):
+    """Backbone: atoms in, scalars (N,F) out, no vectors."""
+
+    def __init__(self, layers: int, features: int, basis_size: int, cutoff: float) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.features = features
+        self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
+        self.basis = GaussianBasis(basis_size, cutoff)
+        self.envelope = CosineEnvelope(cutoff)
+        self.interactions = nn.ModuleList(Interaction(features, basis_size) for _ in range(layers))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, None]:
+        """Return scalars (N,F) and None in place of vectors."""
+        receiver, sender = neighbours(batch, self.cutoff)
+        distance, _ = edge_vectors(batch.positions, receiver, sender)
+        basis, envelope = self.basis(distance), self.envelope(distance)
+        scalars = self.embedding(batch.atomic_numbers)
+        for interaction in self.interactions:
+            scalars = scalars + interaction(scalars, basis, envelope, receiver, sender)
+        return scalars, None

@@ -1,0 +1,1 @@
+"""Relaxation of molecules on a potential."""

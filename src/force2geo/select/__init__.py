@@ -1,0 +1,1 @@
+"""Subset, splits, diverse sets and conformers."""

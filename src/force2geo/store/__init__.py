@@ -1,0 +1,1 @@
+"""Trajectories on disk: records, shards, index and packed snapshots."""

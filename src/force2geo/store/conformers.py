@@ -1,0 +1,64 @@
+"""The downstream set: each molecule's property and its geometries of different quality.
+
+HDF5 datasets, M molecules with N atoms in all: `cid` (M,), `ptr` (M+1,), `atomic_numbers` (N,),
+`gap` (M,) eV, `geometry/<name>` (N,3) Å in one atom order (NaN where there is none): `dft` the
+relaxed reference, `hf` the first DFT snapshot (what PM3 and HF relaxation gave), `rdkit` a
+conformer embedded from the SMILES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+GEOMETRIES = ("dft", "hf", "rdkit")
+
+
+@dataclass
+class Conformers:
+    """The downstream set in memory; `cids` (M,), arrays as in the file."""
+
+    cids: list[str]
+    ptr: np.ndarray
+    atomic_numbers: np.ndarray
+    gap: np.ndarray
+    geometry: dict[str, np.ndarray]
+
+    def atoms(self, index: int) -> slice:
+        """Return the slice of a molecule's atoms."""
+        return slice(int(self.ptr[index]), int(self.ptr[index + 1]))
+
+    def index(self, cids: Sequence[str]) -> np.ndarray:
+        """Return the rows of CIDs, in their order (`KeyError` for one that is absent)."""
+        rows = {cid: row for row, cid in enumerate(self.cids)}
+        return np.array([rows[cid] for cid in cids], dtype=np.int64)
+
+
+def write_conformers(path: Path, conformers: Conformers) -> None:
+    """Write the file."""
+    with h5py.File(path, "w") as file:
+        file["cid"] = np.array(conformers.cids, dtype="S9")
+        file["ptr"] = conformers.ptr
+        file["atomic_numbers"] = conformers.atomic_numbers
+        file["gap"] = conformers.gap
+        for name, positions in conformers.geometry.items():
+            file[f"geometry/{name}"] = positions
+
+
+def read_conformers(path: Path) -> Conformers:
+    """Read the file."""
+    with h5py.File(path, "r") as file:
+        return Conformers(
+            cids=[cid.decode() for cid in file["cid"][:]],
+            ptr=file["ptr"][:],
+            atomic_numbers=file["atomic_numbers"][:],
+            gap=file["gap"][:],
+            geometry={name: file[f"geometry/{name}"][:] for name in GEOMETRIES},
+        )

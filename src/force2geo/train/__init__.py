@@ -1,0 +1,1 @@
+"""Objectives and the engine that trains on them."""

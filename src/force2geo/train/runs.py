@@ -1,0 +1,124 @@
+"""A whole training run: model, data, fit, evaluation and the files they leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from force2geo.errors import UserError
+from force2geo.files import atomic_path, provenance, record_provenance, write_json
+from force2geo.potentials import checkpoint
+from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.train.engine import fit
+from force2geo.train.loader import BatchLoader, Dataset
+from force2geo.train.memory import keep_freed_memory
+from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
+from force2geo.train.references import fit_references
+from force2geo.train.tracking import MLflowTracking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from force2geo.train.geometry_mix import Molecules
+    from force2geo.train.snapshots import Snapshots
+
+
+def _run(
+    stage: str,
+    model: nn.Module,
+    objective: Objective,
+    sets: dict[str, Dataset],
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    target: Path,
+) -> None:
+    keep_freed_memory()
+    tracking = settings["tracking"]
+    callbacks = []
+    if tracking["uri"]:
+        name = f"{stage} {target.parent.name}"
+        callbacks.append(MLflowTracking(tracking["uri"], tracking["experiment"], name, settings))
+    scratch = target.with_name(f".{target.name}.unfinished")
+    network, history = fit(
+        model, objective, sets["train"], sets["val"], settings, scratch, list(callbacks)
+    )
+    metrics: dict[str, Any] = {"sizes": {name: len(data) for name, data in sets.items()}}
+    predictions: dict[str, Any] = {}
+    for name in ("val", "test"):
+        loader = BatchLoader(sets[name], 2 * settings["batch_size"])
+        found = objective.predict(network, loader)
+        metrics[name] = objective.metrics(found)
+        predictions |= {f"{name}/{key}": value for key, value in found.items()}
+    metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
+    metrics["epochs"] = len(history)
+    metrics["parameters"] = sum(p.numel() for p in network.parameters())
+    metrics["history"] = history
+    origin = provenance(stage, settings, inputs)
+    with atomic_path(target.with_name("predictions.npz")) as part, part.open("wb") as handle:
+        np.savez_compressed(handle, **predictions)
+    write_json(target.with_name("metrics.json"), metrics)
+    assert isinstance(network, (Potential, PropertyModel))
+    checkpoint.save(network, target, origin)
+    for path in (target, target.with_name("metrics.json"), target.with_name("predictions.npz")):
+        record_provenance(path, stage, settings, inputs)
+    for callback in callbacks:
+        callback.finish([target.with_name("metrics.json")])
+
+
+def train_potential(
+    stage: str,
+    snapshots: Snapshots,
+    judged_on: str | None,
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    target: Path,
+) -> None:
+    """Train a potential on packed snapshots and write `target` with metrics and predictions.
+
+    Validation and test are the snapshots of the source `judged_on` (all when None).
+    """
+    torch.manual_seed(settings["seed"])
+    train = snapshots.where("train").require("training set")
+    model = Potential(settings["backbone"])
+    references = fit_references(train, settings["reference"])
+    model.head.references.copy_(torch.from_numpy(references))
+    sets: dict[str, Dataset] = {
+        "train": train,
+        "val": snapshots.where("val", judged_on).require("validation set"),
+        "test": snapshots.where("test", judged_on).require("test set"),
+    }
+    _run(stage, model, EnergyForces(**settings["loss"]), sets, settings, inputs, target)
+
+
+def train_property(
+    stage: str,
+    sets: dict[str, Molecules],
+    start: Path | None,
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    target: Path,
+) -> None:
+    """Train a property model, from scratch or from the backbone (or all) of a checkpoint."""
+    torch.manual_seed(settings["seed"])
+    for name, data in sets.items():
+        if not len(data):
+            raise UserError(f"property: no molecule in the {name} set has the geometry asked for")
+    backbone = settings["backbone"]
+    if start is not None:
+        loaded = checkpoint.load(start).network
+        backbone = loaded.config["backbone"]
+    model = PropertyModel(backbone)
+    model.head.mean.fill_(float(np.mean(sets["train"].gap)))
+    model.head.deviation.fill_(float(np.std(sets["train"].gap)))
+    if start is not None:
+        if isinstance(loaded, PropertyModel):
+            model.load_state_dict(loaded.state_dict())
+        else:
+            model.backbone.load_state_dict(loaded.backbone.state_dict())
+    objective = PropertyGeometry(settings["geometry_weight"])
+    _run(stage, model, objective, dict(sets), settings, inputs, target)

@@ -1,0 +1,89 @@
+"""MLflow: parameters, metrics per epoch and artifacts, in a local SQLite file by default."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+
+from force2geo.train.engine import Training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import lightning as L
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+class MLflowTracking(Callback):
+    """Sends each epoch's metrics to one MLflow run; a resumed training goes on in its run."""
+
+    def __init__(self, uri: str, experiment: str, name: str, settings: dict[str, Any]) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from filelock import FileLock
+        from mlflow.tracking import MlflowClient
+
+        self.run_id: str | None = None
+        self.name, self.settings = name, settings
+        if uri.startswith("sqlite:///"):
+            # Two processes must not create the tables of one database at once.
+            with FileLock(uri.removeprefix("sqlite:///") + ".lock"):
+                self.client = MlflowClient(uri)
+                self.experiment = self._experiment(experiment)
+        else:
+            self.client = MlflowClient(uri)
+            self.experiment = self._experiment(experiment)
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        return found.experiment_id if found else self.client.create_experiment(name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the run's id, kept in training checkpoints."""
+        return {"run_id": self.run_id}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the run of a checkpoint."""
+        self.run_id = state_dict["run_id"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the run and log its parameters."""
+        if self.run_id is not None:
+            return
+        from mlflow.entities import Param
+
+        from force2geo.files import code_version
+
+        tags = {"mlflow.runName": self.name, "force2geo.code": code_version()}
+        self.run_id = self.client.create_run(self.experiment, tags=tags).info.run_id
+        parameters = [Param(key, value[:500]) for key, value in _flat(self.settings).items()]
+        self.client.log_batch(self.run_id, params=parameters)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the newest row of the history."""
+        from mlflow.entities import Metric
+
+        assert isinstance(pl_module, Training) and self.run_id is not None
+        row = pl_module.history[-1]
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, int(row["epoch"])) for key, value in row.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+    def finish(self, artifacts: list[Path]) -> None:
+        """Attach files and end the run."""
+        if self.run_id is None:
+            return
+        for path in artifacts:
+            self.client.log_artifact(self.run_id, str(path))
+        self.client.set_terminated(self.run_id)

@@ -1,0 +1,23 @@
+rule curate:
+    input:
+        settings=f"{RUN}/settings/curate.json",
+        logs=lambda wildcards: SHARDS[wildcards.shard],
+        identifiers=config["raw"]["identifiers"] or [],
+    output:
+        store=f"{RUN}/store/{{shard}}.lmdb",
+        index=f"{RUN}/store/{{shard}}.index.csv",
+        rejects=f"{RUN}/store/{{shard}}.rejects.csv",
+    log:
+        f"{RUN}/logs/curate/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/curate/{{shard}}.tsv"
+    params:
+        identifiers=lambda wildcards, input: (
+            f"--identifiers {shlex.quote(str(input.identifiers))}" if input.identifiers else ""
+        ),
+    message:
+        "Reading the logs of {wildcards.shard}"
+    shell:
+        "force2geo curate --settings {input.settings:q} --logs {input.logs:q}"
+        " {params.identifiers} --store {output.store:q} --index {output.index:q}"
+        " --rejects {output.rejects:q} > {log:q} 2>&1"

@@ -1,0 +1,46 @@
+TABLES = ["table2", "table3", "table4", "table6"]
+SWEEPS = [
+    f"{RUN}/property/random/geometry_force2geo.{key}={value}/metrics.json"
+    for key, values in config["property"]["sweeps"].items()
+    for value in values
+]
+
+
+rule evaluate:
+    input:
+        settings=f"{RUN}/settings/evaluate.json",
+        statistics=f"{RUN}/store/statistics.json",
+        benchmark=expand(
+            f"{RUN}/benchmark/{{backbone}}/metrics.json",
+            backbone=config["benchmark"]["backbones"],
+        ),
+        pretrain=f"{RUN}/pretrain/metrics.json",
+        predictions=f"{RUN}/pretrain/predictions.npz",
+        property=expand(
+            f"{RUN}/property/{{split}}/{{recipe}}/metrics.json",
+            split=config["property"]["splits"],
+            recipe=config["property"]["recipes"],
+        )
+        + SWEEPS,
+        relaxed=f"{RUN}/relax/d_opt.h5",
+        dft=f"{RUN}/dft/d_opt.csv",
+        conformers=f"{RUN}/packed/downstream.h5",
+    output:
+        expand(
+            f"{RUN}/tables/{{table}}.{{suffix}}",
+            table=TABLES,
+            suffix=["csv", "md", "tex", "json"],
+        ),
+        f"{RUN}/tables/relaxation.csv",
+        f"{RUN}/figures/pretrain.png",
+    log:
+        f"{RUN}/logs/evaluate.log",
+    params:
+        out=RUN,
+    message:
+        "Writing tables and figures"
+    shell:
+        "force2geo evaluate --settings {input.settings:q} --statistics {input.statistics:q}"
+        " --benchmark {input.benchmark:q} --pretrain {input.pretrain:q}"
+        " --property {input.property:q} --relaxed {input.relaxed:q} --dft {input.dft:q}"
+        " --conformers {input.conformers:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,0 +1,36 @@
+SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
+
+
+rule pack:
+    input:
+        settings=f"{RUN}/settings/pack.json",
+        selection=f"{RUN}/selection.json",
+        shards=SHARD_FILES,
+    output:
+        f"{RUN}/packed/{{use}}.h5",
+    log:
+        f"{RUN}/logs/pack/{{use}}.log",
+    wildcard_constraints:
+        use="benchmark|pretrain",
+    message:
+        "Packing the snapshots to {wildcards.use} on"
+    shell:
+        "force2geo pack --settings {input.settings:q} --use {wildcards.use}"
+        " --selection {input.selection:q} --shards {input.shards:q} --out {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule conformers:
+    input:
+        settings=f"{RUN}/settings/conformers.json",
+        selection=f"{RUN}/selection.json",
+        shards=SHARD_FILES,
+    output:
+        f"{RUN}/packed/downstream.h5",
+    log:
+        f"{RUN}/logs/pack/downstream.log",
+    message:
+        "Collecting the downstream set and embedding its conformers"
+    shell:
+        "force2geo conformers --settings {input.settings:q} --selection {input.selection:q}"
+        " --shards {input.shards:q} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,23 @@
+rule relax:
+    input:
+        settings=f"{RUN}/settings/relax.json",
+        model=f"{RUN}/pretrain/model.pt",
+        conformers=f"{RUN}/packed/downstream.h5",
+        selection=f"{RUN}/selection.json",
+    output:
+        f"{RUN}/relax/{{set}}.h5",
+    log:
+        f"{RUN}/logs/relax/{{set}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/relax/{{set}}.tsv"
+    wildcard_constraints:
+        set="d_opt|subset",
+    threads: TRAINING_THREADS
+    resources:
+        gpu=GPUS,
+    message:
+        "Relaxing {wildcards.set} with the potential"
+    shell:
+        "force2geo relax --settings {input.settings:q} --model {input.model:q}"
+        " --conformers {input.conformers:q} --selection {input.selection:q}"
+        " --set {wildcards.set} --out {output:q} > {log:q} 2>&1"

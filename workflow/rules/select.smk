@@ -1,0 +1,13 @@
+rule select:
+    input:
+        settings=f"{RUN}/settings/select.json",
+        index=f"{RUN}/store/index.csv",
+    output:
+        f"{RUN}/selection.json",
+    log:
+        f"{RUN}/logs/select.log",
+    message:
+        "Choosing the subset, its splits and D_opt"
+    shell:
+        "force2geo select --settings {input.settings:q} --index {input.index:q}"
+        " --out {output:q} > {log:q} 2>&1"

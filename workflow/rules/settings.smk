@@ -1,0 +1,9 @@
+# A stage's settings are a file, and its only way to the config: a changed value
+# changes the files of the stages that depend on it and of no other.
+rule settings:
+    output:
+        f"{RUN}/settings/{{stage}}.json",
+    params:
+        values=lambda wildcards: json.dumps(stage_settings(config, wildcards.stage)),
+    shell:
+        "printf '%s\\n' {params.values:q} > {output:q}"
