@@ -20,6 +20,7 @@ install: .venv/installed ## create the environment in .venv
 .venv/installed: pyproject.toml envs/lock.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "force2geo needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
+	printf 'export XDG_CACHE_HOME="$$VIRTUAL_ENV/../.cache"\n' >> .venv/bin/activate
 	$(ACTIVATE) && pip install --quiet --no-cache-dir --disable-pip-version-check uv
 	$(ACTIVATE) && uv pip install --quiet -r envs/lock.txt -e '.[dev]'
 	# Compiled once here, imports take seconds, not minutes, wherever PYTHONDONTWRITEBYTECODE is set.

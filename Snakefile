@@ -1,10 +1,11 @@
 """force2geo: raw relaxation logs in, the papers' tables out."""
 
 import json
+import os
 import shlex
+import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from force2geo.config import check, shard_sources, stage_settings
@@ -21,7 +22,12 @@ try:
     check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.json")
     SHARDS = shard_sources(config)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    # One line that says what to mend, instead of a traceback.
+    sys.exit(str(error))
+
+# Libraries of the jobs keep their caches in this folder and send nothing out.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/matplotlib").resolve()))
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
 GPUS = config["resources"]["gpus"]

@@ -13,8 +13,6 @@ rule benchmark:
     threads: TRAINING_THREADS
     resources:
         gpu=GPUS,
-    message:
-        "Training {wildcards.backbone} on the subset S"
     shell:
         "force2geo benchmark --settings {input.settings:q} --backbone {wildcards.backbone}"
         " --snapshots {input.snapshots:q} --out {output.model:q} > {log:q} 2>&1"

@@ -15,8 +15,6 @@ rule curate:
         identifiers=lambda wildcards, input: (
             f"--identifiers {shlex.quote(str(input.identifiers))}" if input.identifiers else ""
         ),
-    message:
-        "Reading the logs of {wildcards.shard}"
     shell:
         "force2geo curate --settings {input.settings:q} --logs {input.logs:q}"
         " {params.identifiers} --store {output.store:q} --index {output.index:q}"

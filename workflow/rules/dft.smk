@@ -12,8 +12,6 @@ rule dft:
     threads: config["resources"]["dft_workers"]
     params:
         cache=f"{RUN}/dft/cache",
-    message:
-        "Computing DFT single points of D_opt"
     shell:
         "force2geo dft --settings {input.settings:q} --relaxed {input.relaxed:q}"
         " --conformers {input.conformers:q} --cache {params.cache:q}"

@@ -1,4 +1,13 @@
 TABLES = ["table2", "table3", "table4", "table6"]
+FIGURES = [
+    "snapshots",
+    "benchmark",
+    "pretrain",
+    "parity_potential",
+    "relaxation",
+    "residual",
+    "parity_gap",
+]
 SWEEPS = [
     f"{RUN}/property/random/geometry_force2geo.{key}={value}/metrics.json"
     for key, values in config["property"]["sweeps"].items()
@@ -26,19 +35,28 @@ rule evaluate:
         dft=f"{RUN}/dft/d_opt.csv",
         conformers=f"{RUN}/packed/downstream.h5",
     output:
-        expand(
-            f"{RUN}/tables/{{table}}.{{suffix}}",
-            table=TABLES,
-            suffix=["csv", "md", "tex", "json"],
+        tables=report(
+            expand(
+                f"{RUN}/tables/{{table}}.{{suffix}}", table=TABLES, suffix=["csv", "md", "tex"]
+            ),
+            caption="../report/table.rst",
+            category="Tables",
         ),
-        f"{RUN}/tables/relaxation.csv",
-        f"{RUN}/figures/pretrain.png",
+        traces=expand(f"{RUN}/tables/{{table}}.json", table=TABLES),
+        molecules=f"{RUN}/tables/relaxation.csv",
+        figures=report(
+            expand(
+                f"{RUN}/figures/{{figure}}.{{suffix}}",
+                figure=FIGURES,
+                suffix=["png", "svg"],
+            ),
+            caption="../report/figure.rst",
+            category="Figures",
+        ),
     log:
         f"{RUN}/logs/evaluate.log",
     params:
         out=RUN,
-    message:
-        "Writing tables and figures"
     shell:
         "force2geo evaluate --settings {input.settings:q} --statistics {input.statistics:q}"
         " --benchmark {input.benchmark:q} --pretrain {input.pretrain:q}"

@@ -12,8 +12,6 @@ rule pack:
         f"{RUN}/logs/pack/{{use}}.log",
     wildcard_constraints:
         use="benchmark|pretrain",
-    message:
-        "Packing the snapshots to {wildcards.use} on"
     shell:
         "force2geo pack --settings {input.settings:q} --use {wildcards.use}"
         " --selection {input.selection:q} --shards {input.shards:q} --out {output:q}"
@@ -29,8 +27,6 @@ rule conformers:
         f"{RUN}/packed/downstream.h5",
     log:
         f"{RUN}/logs/pack/downstream.log",
-    message:
-        "Collecting the downstream set and embedding its conformers"
     shell:
         "force2geo conformers --settings {input.settings:q} --selection {input.selection:q}"
         " --shards {input.shards:q} --out {output:q} > {log:q} 2>&1"

@@ -15,8 +15,6 @@ rule pretrain:
     threads: TRAINING_THREADS
     resources:
         gpu=GPUS,
-    message:
-        "Training the potential"
     shell:
         "force2geo pretrain --settings {input.settings:q} --snapshots {input.snapshots:q}"
         " --out {output.model:q} > {log:q} 2>&1"

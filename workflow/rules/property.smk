@@ -53,8 +53,6 @@ rule property:
             if wildcards.variant
             else ""
         ),
-    message:
-        "Training {wildcards.recipe}{wildcards.variant} on the {wildcards.split} split"
     shell:
         "force2geo property --settings {input.settings:q} --recipe {wildcards.recipe}"
         " --split {wildcards.split} --conformers {input.conformers:q}"

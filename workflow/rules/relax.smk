@@ -15,8 +15,6 @@ rule relax:
     threads: TRAINING_THREADS
     resources:
         gpu=GPUS,
-    message:
-        "Relaxing {wildcards.set} with the potential"
     shell:
         "force2geo relax --settings {input.settings:q} --model {input.model:q}"
         " --conformers {input.conformers:q} --selection {input.selection:q}"

@@ -1,6 +1,7 @@
 rule report:
     input:
-        tables=expand(f"{RUN}/tables/{{table}}.json", table=TABLES),
+        tables=rules.evaluate.output.traces,
+        figures=rules.evaluate.output.figures,
         statistics=f"{RUN}/store/statistics.json",
         pretrain=f"{RUN}/pretrain/metrics.json",
     output:
@@ -9,7 +10,5 @@ rule report:
         f"{RUN}/logs/report.log",
     params:
         run=RUN,
-    message:
-        "Writing the page {output}"
     shell:
         "force2geo report --run {params.run:q} --out {output:q} > {log:q} 2>&1"

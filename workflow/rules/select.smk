@@ -6,8 +6,6 @@ rule select:
         f"{RUN}/selection.json",
     log:
         f"{RUN}/logs/select.log",
-    message:
-        "Choosing the subset, its splits and D_opt"
     shell:
         "force2geo select --settings {input.settings:q} --index {input.index:q}"
         " --out {output:q} > {log:q} 2>&1"

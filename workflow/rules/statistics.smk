@@ -8,8 +8,6 @@ rule statistics:
         statistics=f"{RUN}/store/statistics.json",
     log:
         f"{RUN}/logs/statistics.log",
-    message:
-        "Counting what the store holds"
     shell:
         "force2geo statistics --indices {input.indices:q} --rejects {input.rejects:q}"
         " --index {output.index:q} --all-rejects {output.rejects:q}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
@@ -11,8 +11,6 @@ from lightning.pytorch.callbacks import Callback
 from force2geo.train.engine import Training
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import lightning as L
 
 
@@ -30,7 +28,6 @@ class MLflowTracking(Callback):
     """Sends each epoch's metrics to one MLflow run; a resumed training goes on in its run."""
 
     def __init__(self, uri: str, experiment: str, name: str, settings: dict[str, Any]) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from filelock import FileLock
         from mlflow.tracking import MlflowClient
 
@@ -40,14 +37,15 @@ class MLflowTracking(Callback):
             # Two processes must not create the tables of one database at once.
             with FileLock(uri.removeprefix("sqlite:///") + ".lock"):
                 self.client = MlflowClient(uri)
-                self.experiment = self._experiment(experiment)
+                artifacts = Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns"
+                self.experiment = self._experiment(experiment, artifacts.as_uri())
         else:
             self.client = MlflowClient(uri)
             self.experiment = self._experiment(experiment)
 
-    def _experiment(self, name: str) -> str:
+    def _experiment(self, name: str, artifacts: str | None = None) -> str:
         found = self.client.get_experiment_by_name(name)
-        return found.experiment_id if found else self.client.create_experiment(name)
+        return found.experiment_id if found else self.client.create_experiment(name, artifacts)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the run's id, kept in training checkpoints."""

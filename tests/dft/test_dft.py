@@ -1,0 +1,79 @@
+"""Level of theory against real results, and failures that stay rows."""
+
+import numpy as np
+import pytest
+
+from force2geo.dft.label import label, single_points
+from force2geo.dft.level import B3LYP, Level, build_mean_field
+from force2geo.dft.single_points import Task, compute
+from force2geo.dft.single_points import single_points as run_tasks
+from force2geo.units import GRADIENT_TO_FORCE
+
+WATER = np.array([8, 1, 1]), np.array([[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
+
+
+def test_level_is_that_of_the_shared_trajectories(shared_data):
+    data = np.load(shared_data / "dft_trajectories/0007.npz", allow_pickle=False)
+    energies, gradients, _ = single_points(data["z"], [data["dft_pos"][0]])
+    assert abs(energies[0] - data["dft_energy"][0]) < 1e-6
+    assert np.abs(gradients[0] - data["dft_grad"][0]).max() < 1e-6
+
+
+def test_b3lyp_is_the_form_gamess_uses(shared_data):
+    from force2geo.logs import read_log
+
+    log = read_log(shared_data / "logs/gamess/us2017_dvb_gopt.out")
+    level = Level(basis="sto-3g", density_fit=False, grid_level=3)
+    field = build_mean_field(log.atomic_numbers, log.positions[0], level)
+    assert field.kernel() == pytest.approx(log.energies[0], abs=1e-4)
+
+
+def test_forces_are_the_slope_of_the_energy():
+    numbers, positions = WATER
+    task = Task(("w", "x"), numbers, positions, forces=True)
+    result = compute(task, B3LYP)
+    assert result.error == "" and result.energy == pytest.approx(-76.38, abs=0.03)
+    step = 1e-3
+    shifted = [positions.copy(), positions.copy()]
+    shifted[0][1, 1] += step
+    shifted[1][1, 1] -= step
+    (up, down), _, _ = single_points(numbers, shifted)
+    (_,), (gradient,), _ = single_points(numbers, [positions])
+    slope = -(up - down) / (2 * step) * 27.211386
+    assert gradient[1, 1] * GRADIENT_TO_FORCE == pytest.approx(slope, abs=2e-3)
+
+
+def test_failures_are_rows_and_results_are_kept(tmp_path):
+    numbers, positions = WATER
+    coincident = positions.copy()
+    coincident[2] = coincident[1]
+    tasks = [
+        Task(("a", "start"), numbers, positions),
+        Task(("b", "start"), numbers, np.full_like(positions, np.nan)),
+        Task(("c", "start"), numbers, coincident),
+        Task(("d", "start"), np.array([8, 1]), positions[:2]),
+    ]
+    level = Level(method="hf", basis="sto-3g")
+    results = {task.key[0]: r for task, r in run_tasks(tasks, level, tmp_path / "cache", 2)}
+    assert results["a"].error == "" and results["a"].energy is not None
+    for key in "bcd":
+        assert results[key].error and results[key].energy is None, key
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 1
+    again = {task.key[0]: r for task, r in run_tasks(tasks[:1], level, tmp_path / "cache", 1)}
+    assert again["a"] == results["a"]
+
+
+def test_label_writes_what_it_can_and_goes_on(tmp_path, monkeypatch):
+    table = tmp_path / "m.csv"
+    table.write_text("cid,smiles,inchi\n000000962,O,x\n000000001,not smiles,x\n")
+    label(table, tmp_path / "out", seed=1, workers=2)
+    with np.load(tmp_path / "out/000000962.npz", allow_pickle=False) as data:
+        assert data["extra_pos"].shape == data["extra_grad"].shape == (3, 3, 3)
+        assert data["extra_origin"].tolist() == ["force_field", "rattle_0.03", "rattle_0.07"]
+        assert np.ptp(data["extra_energy"]) < 0.1
+    rejects = (tmp_path / "out/rejects.csv").read_text()
+    assert rejects.startswith("000000001,")
+    before = (tmp_path / "out/000000962.npz").stat().st_mtime_ns
+    label(table, tmp_path / "out", seed=1, workers=1)
+    assert (tmp_path / "out/000000962.npz").stat().st_mtime_ns == before
+    assert (tmp_path / "out/rejects.csv").read_text() == rejects

@@ -1,0 +1,93 @@
+"""The parsers on real program output."""
+
+import numpy as np
+import pytest
+
+from force2geo.logs import LogError, parse_log, read_log
+
+EXPECTED = {
+    "gamess/us2017_dvb_gopt.out": ("gamess", "b3lyp", "sto-3g", 7, -382.0506353326),
+    "firefly/ff80_dvb_gopt.out": ("firefly", "hf", "sto-3g", 24, -379.7594672428),
+    "smash/v302_formic_acid_b3lyp_opt.out": ("smash", "b3lyp", "6-31g*", 7, -189.741837517),
+    "smash/v302_formaldehyde_b3lyp_opt.out": ("smash", "b3lyp", "6-31g*", 6, None),
+    "smash/v110_uhf_opt.out": ("smash", "hf", "6-31g*", 5, None),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_optimisation_is_read_to_the_last_digit(shared_data, name):
+    program, method, basis, steps, first = EXPECTED[name]
+    log = read_log(shared_data / "logs" / name)
+    assert (log.program, log.method, log.basis) == (program, method, basis)
+    assert log.converged and log.finished and log.run == "optimize"
+    assert log.positions.shape == log.gradients.shape == (steps, len(log.atomic_numbers), 3)
+    if first is not None:
+        assert log.energies[0] == first
+
+
+def test_gamess_blocks_match_their_printed_rows(shared_data):
+    log = read_log(shared_data / "logs/gamess/us2017_dvb_gopt.out")
+    assert log.positions[0][0].tolist() == [1.4141666009, -0.2368055361, 0.0]
+    assert log.gradients[0][10].tolist() == [0.0007682, -0.0006602, 0.0]
+    assert log.energies[-1] == -382.0506677654
+    assert (log.homo, log.lumo) == (-0.1494, 0.0411)
+    assert np.abs(log.gradients[0]).max() == 0.0013457
+
+
+def test_smash_blocks_match_their_printed_rows(shared_data):
+    log = read_log(shared_data / "logs/smash/v302_formic_acid_b3lyp_opt.out")
+    assert log.gradients[0][2].tolist() == [0.0249780, -0.0060964, -0.0177428]
+    assert log.dipole == [1.2391, 1.1952, 3.4718]
+    assert log.charge == 0 and log.multiplicity == 1
+
+
+def test_uhf_triplet(shared_data):
+    log = read_log(shared_data / "logs/smash/v110_uhf_opt.out")
+    assert log.multiplicity == 3 and log.version == "1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gamess/us2017_nh3_ts_ir.out", "hessian"),
+        ("gamess/us2017_water_mp2.out", "energy"),
+        ("gamess/us2017_dvb_sp.out", "energy"),
+        ("firefly/ff80_dvb_un_sp.out", "energy"),
+        ("smash/v302_point_charge.out", "energy"),
+    ],
+)
+def test_runs_that_relax_nothing_are_told_apart(shared_data, name, reason):
+    with pytest.raises(LogError, match=reason):
+        read_log(shared_data / "logs" / name)
+
+
+def test_gradient_run_is_one_step(shared_data):
+    log = read_log(shared_data / "logs/smash/v110_medium_grad.out")
+    assert log.run == "gradient" and log.positions.shape == (1, 113, 3)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED)[:3])
+def test_truncated_log_is_data_or_a_reason(shared_data, name):
+    content = (shared_data / "logs" / name).read_bytes()
+    whole = parse_log(content)
+    outcomes = set()
+    for end in np.linspace(0, len(content) - 2000, 60).astype(int):
+        try:
+            log = parse_log(content[:end])
+        except LogError:
+            outcomes.add("rejected")
+            continue
+        outcomes.add("read")
+        steps = len(log.energies)
+        assert not log.finished
+        np.testing.assert_array_equal(log.positions, whole.positions[:steps])
+        np.testing.assert_array_equal(log.gradients, whole.gradients[:steps])
+    assert outcomes == {"rejected", "read"}
+
+
+def test_overflowing_number_is_rejected_with_its_place(shared_data):
+    text = (shared_data / "logs/gamess/us2017_dvb_gopt.out").read_text("latin-1")
+    broken = text.replace("    0.0007682", "*************", 1)
+    with pytest.raises(LogError, match=r"\*\*\*") as caught:
+        parse_log(broken.encode())
+    assert caught.value.offset > 0

@@ -1,0 +1,112 @@
+"""Symmetries, forces, smoothness and bad input, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from force2geo.potentials.batch import collate, neighbours
+from force2geo.potentials.models import Potential, PropertyModel
+
+CUTOFF = 4.5
+
+
+@pytest.fixture(params=["painn", "schnet"])
+def potential(request):
+    torch.manual_seed(0)
+    settings = {"name": request.param, "layers": 2, "features": 16, "basis_size": 16}
+    model = Potential(settings | {"cutoff": CUTOFF}).double()
+    model.head.references.uniform_(-100, -1)
+    return model
+
+
+def evaluate(model, *molecules):
+    numbers, positions = zip(*molecules, strict=True)
+    return model(collate(numbers, positions, torch.float64))
+
+
+def test_energy_is_invariant_and_forces_turn_along(potential, ethanol):
+    numbers, positions = ethanol
+    before = evaluate(potential, ethanol)
+    for sign in (1, -1):
+        rotation = sign * Rotation.random(random_state=4).as_matrix()
+        after = evaluate(potential, (numbers, positions @ rotation + [3.0, -2.0, 5.0]))
+        torch.testing.assert_close(after["energy"], before["energy"], rtol=0, atol=1e-10)
+        turned = before["forces"] @ torch.from_numpy(rotation)
+        torch.testing.assert_close(after["forces"], turned, rtol=0, atol=1e-10)
+
+
+def test_order_of_atoms_and_company_do_not_matter(potential, ethanol):
+    numbers, positions = ethanol
+    order = np.random.default_rng(1).permutation(len(numbers))
+    alone = evaluate(potential, ethanol)
+    both = evaluate(potential, (numbers[order], positions[order]), ethanol)
+    torch.testing.assert_close(both["energy"], alone["energy"].expand(2), rtol=0, atol=1e-10)
+    torch.testing.assert_close(both["forces"][9:], alone["forces"], rtol=0, atol=1e-10)
+    torch.testing.assert_close(both["forces"][:9], alone["forces"][order], rtol=0, atol=1e-10)
+
+
+def test_forces_are_the_energy_s_negative_slope(potential, ethanol):
+    numbers, positions = ethanol
+    forces = evaluate(potential, ethanol)["forces"].numpy()
+    step = 1e-4
+    for atom, axis in ((0, 0), (2, 1), (8, 2)):
+        shifted = np.array([positions, positions])
+        shifted[:, atom, axis] += [step, -step]
+        up, down = evaluate(potential, (numbers, shifted[0]), (numbers, shifted[1]))["energy"]
+        assert forces[atom, axis] == pytest.approx(-float(up - down) / (2 * step), abs=1e-6)
+
+
+def test_far_molecules_do_not_feel_each_other(potential, ethanol):
+    numbers, positions = ethanol
+    one = evaluate(potential, ethanol)["energy"]
+    pair = (np.concatenate([numbers] * 2), np.concatenate([positions, positions + 100.0]))
+    torch.testing.assert_close(evaluate(potential, pair)["energy"], 2 * one, rtol=0, atol=1e-9)
+
+
+def test_energy_and_force_are_continuous_through_the_cutoff(potential):
+    numbers = np.array([6, 8])
+    gaps = CUTOFF + np.array([-1e-4, -1e-6, 1e-6, 1e-4])
+    molecules = [(numbers, np.array([[0.0, 0, 0], [gap, 0, 0]])) for gap in gaps]
+    output = evaluate(potential, *molecules)
+    assert float(output["energy"].max() - output["energy"].min()) < 1e-7
+    assert float(output["forces"].abs().max()) < 1e-3
+    inside = evaluate(potential, (numbers, np.array([[0.0, 0, 0], [1.2, 0, 0]])))
+    assert float(inside["forces"].abs().max()) > 1e-3
+
+
+def test_one_atom_and_isolated_atoms_have_no_force(potential):
+    single = (np.array([8]), np.zeros((1, 3)))
+    apart = (np.array([1, 1]), np.array([[0.0, 0, 0], [50.0, 0, 0]]))
+    output = evaluate(potential, single, apart)
+    assert torch.isfinite(output["energy"]).all()
+    torch.testing.assert_close(output["forces"], torch.zeros(3, 3, dtype=torch.float64))
+
+
+def test_neighbours_are_all_pairs_under_the_cutoff(ethanol):
+    numbers, positions = ethanol
+    rng = np.random.default_rng(2)
+    large = rng.uniform(0, 12, size=(300, 3))
+    batch = collate([numbers, np.full(300, 6)], [positions, large], torch.float64)
+    receiver, sender = neighbours(batch, CUTOFF)
+    expected = set()
+    for start, x in ((0, positions), (9, large)):
+        near = np.linalg.norm(x[:, None] - x, axis=2) < CUTOFF
+        np.fill_diagonal(near, False)
+        expected |= {(start + i, start + j) for i, j in np.argwhere(near)}
+    assert set(zip(receiver.tolist(), sender.tolist(), strict=True)) == expected
+    assert (receiver.diff() >= 0).all()
+
+
+def test_displacement_is_equivariant_and_property_invariant(ethanol):
+    torch.manual_seed(0)
+    settings = {"name": "painn", "layers": 2, "features": 16, "basis_size": 16, "cutoff": CUTOFF}
+    model = PropertyModel(settings).double()
+    numbers, positions = ethanol
+    rotation = Rotation.random(random_state=1).as_matrix()
+    one = evaluate(model, ethanol)
+    other = evaluate(model, (numbers, positions @ rotation))
+    torch.testing.assert_close(other["property"], one["property"], rtol=0, atol=1e-10)
+    turned = one["displacement"] @ torch.from_numpy(rotation)
+    torch.testing.assert_close(other["displacement"], turned, rtol=0, atol=1e-10)
+    assert one["displacement"].abs().max() > 1e-4

@@ -1,0 +1,88 @@
+"""The configuration: what is valid, and what the errors say."""
+
+import copy
+
+import pytest
+import yaml
+
+from force2geo.config import STAGES, check, shard_sources, stage_settings
+from force2geo.errors import UserError
+from force2geo.potentials.registry import BACKBONES
+from force2geo.train.recipes import RECIPES
+
+
+@pytest.fixture
+def config(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    return yaml.safe_load((repository / "config.yaml").read_text())
+
+
+@pytest.fixture
+def schema(repository):
+    return repository / "workflow/schemas/config.schema.json"
+
+
+def merge(base, extra):
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def test_shipped_configs_are_valid(config, schema, repository):
+    check(config, schema)
+    for path in (repository / "workflow/config").glob("*.yaml"):
+        check(merge(copy.deepcopy(config), yaml.safe_load(path.read_text())), schema)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrian": {}}, "unknown key 'pretrian'"),
+        ({"pretrain": {"epoch": 3}}, "unknown key 'pretrain.epoch'"),
+        ({"pretrain": {"epochs": 0}}, "pretrain.epochs: 0"),
+        ({"pretrain": {"optimizer": {"name": "sgd"}}}, "pretrain.optimizer.name: 'sgd'"),
+        ({"pretrain": {"schedule": {"name": "step"}}}, "pretrain.schedule: '"),
+        ({"run": "a/b"}, "run: 'a/b'"),
+        ({"raw": {"logs": ["/nowhere"]}}, "raw.logs[0]: no such file or folder '/nowhere'"),
+        ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
+        ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
+        ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
+    ],
+)
+def test_errors_are_one_line_and_name_the_key(config, schema, change, message):
+    with pytest.raises(UserError) as caught:
+        check(merge(config, change), schema)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_stage_s_settings_hold_what_it_depends_on_and_nothing_else(config):
+    before = {stage: stage_settings(config, stage) for stage in STAGES}
+    config["relax"]["max_steps"] = 7
+    config["models"]["schnet"]["layers"] = 9
+    changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
+    assert changed == {"relax", "benchmark", "property"}
+    config["seed"] += 1
+    changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
+    assert {"curate", "pack", "dft"} & changed == set()
+
+
+def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):
+    properties = yaml.safe_load(schema.read_text())["properties"]
+    listed = properties["benchmark"]["properties"]["backbones"]["items"]["enum"]
+    assert set(listed) == set(BACKBONES)
+    listed = properties["property"]["properties"]["recipes"]["items"]["enum"]
+    assert set(listed) == set(RECIPES)
+
+
+def test_shards_are_archives_or_folders_of_logs(tmp_path):
+    (tmp_path / "many").mkdir()
+    for name in ("b.tar.xz", "a.tar"):
+        (tmp_path / "many" / name).touch()
+    (tmp_path / "plain").mkdir()
+    logs = [str(tmp_path / "many"), str(tmp_path / "plain")]
+    assert list(shard_sources({"raw": {"logs": logs}})) == ["a", "b", "plain"]
+    with pytest.raises(UserError, match="two shards"):
+        shard_sources({"raw": {"logs": [*logs, logs[0]]}})

@@ -1,0 +1,159 @@
+"""The workflow as users run it, in a copy whose path has a space in it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILES = ("Snakefile", "config.yaml", "workflow", "slurm")
+
+
+@pytest.fixture(scope="module")
+def checkout(repository, tmp_path_factory):
+    """A copy of what a run needs, with one small shard of the demo's logs."""
+    folder = tmp_path_factory.mktemp("with space") / "check out"
+    folder.mkdir()
+    for name in FILES:
+        source = repository / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.tar.xz"))
+        else:
+            shutil.copy(source, folder / name)
+    demo = Path("workflow/resources/demo")
+    shutil.copy(repository / demo / "shard_000.tar.xz", folder / demo)
+    shutil.copy(repository / "tests/workflow/mini.yaml", folder)
+    return folder
+
+
+def snakemake(folder, *arguments, configs=("mini.yaml",), change=None, check=True):
+    # Nothing may be written outside the checkout: the home is a folder nobody can write to.
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(folder / ".cache")}
+    if change is not None:
+        (folder / "change.yaml").write_text(json.dumps(change))
+        configs = [*configs, "change.yaml"]
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        ["timeout", "-k", "5", "500", "snakemake", "--configfile", *configs, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert not check or done.returncode == 0, text[-6000:] + failed_logs(folder)
+    return text
+
+
+def failed_logs(folder):
+    logs = folder / "results/mini/logs"
+    return "".join(f"\n== {p}\n{p.read_text()[-1500:]}" for p in logs.rglob("*.log"))
+
+
+def planned(folder, change):
+    """The rules a dry run would execute, the settings' rule and `all` left out."""
+    text = snakemake(folder, "-n", "--quiet", "rules", change=change)
+    found = re.findall(r"^(\w+) +\d+$", text, re.MULTILINE)
+    return set(found) - {"total", "all", "settings"}
+
+
+@pytest.fixture(scope="module")
+def finished(checkout):
+    snakemake(checkout, "--cores", "2")
+    return checkout
+
+
+def test_every_stage_runs_and_the_page_is_complete(finished):
+    results = finished / "results/mini"
+    page = (results / "report.html").read_text()
+    for table in (2, 3, 4, 6, 11):
+        assert f"Table {table}." in page
+    assert page.count("data:image/png;base64,") == 7 and 'src="http' not in page
+    for suffix in ("csv", "md", "tex", "json"):
+        assert (results / f"tables/table3.{suffix}").stat().st_size > 100
+    assert (finished / "results/mlflow.db").exists()
+    leftovers = [p for p in results.rglob(".*") if "part" in p.name or "unfinished" in p.name]
+    assert leftovers == []
+    assert list((finished.parent / "home").iterdir()) == []
+
+
+def test_every_computed_cell_leads_to_its_checkpoint_settings_and_inputs(finished):
+    seen = 0
+    for number in (2, 3, 4, 6):
+        table = json.loads((finished / f"results/mini/tables/table{number}.json").read_text())
+        for cell in table["cells"]:
+            seen += 1
+            assert cell["source_hash"] and cell["settings_hash"] and cell["inputs"], cell
+            for path, digest in cell["inputs"].items():
+                assert (finished / path).exists() and len(digest) == 16
+    assert seen > 10
+
+
+def test_a_second_run_does_nothing(finished):
+    assert "Nothing to be done" in snakemake(finished, "--cores", "2")
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"relax": {"max_steps": 6}}, {"relax", "dft", "property", "evaluate", "report"}),
+        ({"dft": {"grid_level": 3}}, {"dft", "evaluate", "report"}),
+        ({"property": {"noise": 0.2}}, {"property", "evaluate", "report"}),
+        ({"benchmark": {"ema": 0.5}}, {"benchmark", "evaluate", "report"}),
+        ({"pretrain": {"ema": 0.5}},
+         {"pretrain", "relax", "dft", "property", "evaluate", "report"}),
+    ],
+)  # fmt: skip
+def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages):
+    assert planned(finished, change) == stages
+
+
+def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
+    archive = finished / "workflow/resources/demo/shard_000.tar.xz"
+    before = archive.stat()
+    content = archive.read_bytes()
+    archive.write_bytes(content + b"\0" * 4)
+    try:
+        summary = snakemake(finished, "-n", "--summary")
+    finally:
+        archive.write_bytes(content)
+        os.utime(archive, ns=(before.st_atime_ns, before.st_mtime_ns))
+    rows = [line.split("\t") for line in summary.splitlines() if line.startswith("results/")]
+    pending = {row[0] for row in rows if row[-1] == "update pending"}
+    assert {"results/mini/store/shard_000.lmdb", "results/mini/pretrain/model.pt"} <= pending
+    assert not any("settings/" in path for path in pending)
+    assert all(row[-1] == "no update" for row in rows if "settings/" in row[0])
+
+
+def test_bad_config_is_one_line(checkout):
+    text = snakemake(checkout, "-n", change={"relax": {"max_step": 5}}, check=False)
+    lines = [line for line in text.splitlines() if "max_step" in line]
+    assert lines == ["config: unknown key 'relax.max_step'; known here: batch_size, "
+                     "force_threshold, max_steps"]  # fmt: skip
+    assert "Traceback" not in text
+
+
+def test_paper_settings_plan(checkout):
+    text = snakemake(checkout, "-n", "--quiet", "rules", configs=["workflow/config/paper.yaml"])
+    # Six recipes on two splits, and the twelve values of tables 11 and 12.
+    assert re.search(r"^property +24$", text, re.MULTILINE)
+    assert re.search(r"^benchmark +2$", text, re.MULTILINE)
+
+
+def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
+    def asking(gpus):
+        change = {"resources": {"gpus": gpus}}
+        text = snakemake(checkout, "--profile", "slurm", "-n", "all", change=change)
+        jobs = re.findall(r"^rule (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+        assert {"curate", "select", "pretrain", "dft", "report"} <= {name for name, _ in jobs}
+        return {name for name, body in jobs if re.search(r"\bgpu=[1-9]", body)}
+
+    assert asking(0) == set()
+    assert asking(2) == {"benchmark", "pretrain", "relax", "property"}
