@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from force2geo.dft.level import B3LYP, build_mean_field
+from force2geo.select.embed import embed
 
 # Gaussian noise (Å) added to each coordinate about the estimated DFT minimum.
 RATTLES = (0.03, 0.07)
@@ -27,22 +28,6 @@ STIFF_BOND = 70.0
 
 class LabelError(RuntimeError):
     """A molecule could not be labelled; the message says at which step and why."""
-
-
-def embed(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return atomic numbers (n,) and MMFF94 (or UFF) conformer positions (n,3) in Å."""
-    from rdkit import Chem
-    from rdkit.Chem import AllChem
-
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
-        raise LabelError("RDKit could not embed it")
-    if AllChem.MMFFHasAllMoleculeParams(molecule):
-        AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
-    elif AllChem.UFFHasAllMoleculeParams(molecule):
-        AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
-    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
-    return numbers, molecule.GetConformer().GetPositions()
 
 
 def single_points(
@@ -70,7 +55,11 @@ def label_molecule(cid: str, smiles: str, inchi: str, seed: int, target: Path) -
     from ase.units import Bohr, Hartree
 
     rng = np.random.default_rng([seed, int(cid)])
-    numbers, start = embed(smiles, seed=int(rng.integers(2**31)))
+    molecule = embed(smiles, seed=int(rng.integers(2**31)))
+    if molecule is None:
+        raise LabelError("RDKit could not embed it")
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
+    start = molecule.GetConformer().GetPositions()
     if numbers.sum() % 2:
         raise LabelError("odd number of electrons")
     first_energy, first_gradient, density = single_points(numbers, [start])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from force2geo.evaluate.geometry import summary
@@ -159,6 +160,11 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
     return Table(name, title, first, columns, rows, known)
 
 
+def _number(value: float, digits: int) -> str:
+    """Return a value with so many significant digits, never in powers of ten."""
+    return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+
+
 def frame(table: Table, digits: int = 4) -> pd.DataFrame:
     """Return the table as text: each column, then the same as published."""
     lines = []
@@ -166,7 +172,7 @@ def frame(table: Table, digits: int = 4) -> pd.DataFrame:
         line = {table.first: row}
         for column, label in table.columns.items():
             value = cells[column].value
-            line[label] = "" if value is None or pd.isna(value) else f"{value:.{digits}g}"
+            line[label] = "" if value is None or pd.isna(value) else _number(value, digits)
         for column, label in table.columns.items():
             number = table.published.get(row, {}).get(column)
             line[f"{label}, published"] = "" if number is None else f"{number:g}"

@@ -11,6 +11,28 @@ from force2geo.select.superpose import superpose
 _MAX_MAPPINGS = 256
 
 
+def embed(smiles: str, seed: int) -> Any:
+    """Return an RDKit molecule with hydrogens and one relaxed conformer, or None.
+
+    ETKDG, then MMFF94 where it has parameters, else UFF where that has.
+    """
+    from rdkit import Chem, RDLogger
+    from rdkit.Chem import AllChem
+
+    RDLogger.DisableLog("rdApp.*")
+    parsed = Chem.MolFromSmiles(smiles)
+    if parsed is None:
+        return None
+    molecule = Chem.AddHs(parsed)
+    if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
+        return None
+    if AllChem.MMFFHasAllMoleculeParams(molecule):
+        AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
+    elif AllChem.UFFHasAllMoleculeParams(molecule):
+        AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+    return molecule
+
+
 def _skeleton(molecule: Any) -> Any:
     """Return a copy with single bonds and no charges: connectivity alone."""
     from rdkit import Chem
@@ -53,18 +75,11 @@ def embed_like(
     assigned as lies closest to the reference. None when RDKit cannot embed the molecule or its
     bonds do not match the reference's.
     """
-    from rdkit import Chem, RDLogger
-    from rdkit.Chem import AllChem
+    from rdkit import Chem
 
-    RDLogger.DisableLog("rdApp.*")
-    parsed = Chem.MolFromSmiles(smiles)
-    if parsed is None:
+    molecule = embed(smiles, seed)
+    if molecule is None:
         return None
-    molecule = Chem.AddHs(parsed)
-    if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
-        return None
-    if AllChem.MMFFHasAllMoleculeParams(molecule):
-        AllChem.MMFFOptimizeMolecule(molecule, maxIters=1000)
     embedded = molecule.GetConformer().GetPositions()
     target = _skeleton(_connected(atomic_numbers, reference))
     if target.GetNumAtoms() != molecule.GetNumAtoms():
@@ -73,7 +88,9 @@ def embed_like(
         target, uniquify=False, maxMatches=_MAX_MAPPINGS
     )
     mirrored = embedded * np.array([-1.0, 1.0, 1.0])
-    specified = any(flag != "?" for _, flag in Chem.FindMolChiralCenters(parsed, True))
+    specified = any(
+        flag != "?" for _, flag in Chem.FindMolChiralCenters(Chem.MolFromSmiles(smiles), True)
+    )
     images = [embedded] if specified else [embedded, mirrored]
     best, smallest = None, np.inf
     for mapping in mappings:

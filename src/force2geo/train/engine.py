@@ -228,7 +228,7 @@ def fit(
     )
     last = scratch / "last.ckpt"
     trainer.fit(run, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
+    best = torch.load(scratch / "best.ckpt", map_location="cpu", weights_only=True)
     run.load_state_dict(best["state_dict"])
     shutil.rmtree(scratch, ignore_errors=True)
     return deepcopy(run.judged).to("cpu").eval(), run.history
