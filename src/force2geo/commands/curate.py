@@ -28,13 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Curate the shard."""
     from force2geo.config import read_settings
-    from force2geo.files import record_provenance
+    from force2geo.files import record_provenance, write_table
     from force2geo.store.curate import (
         REJECT_COLUMNS,
         curate,
         read_identifiers,
         write_index,
-        write_table,
     )
 
     settings = read_settings(args.settings)

@@ -35,10 +35,9 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.dft.level import Level
     from force2geo.dft.single_points import Task, single_points
-    from force2geo.files import record_provenance
+    from force2geo.files import record_provenance, write_table
     from force2geo.relax.result import read_relaxed
     from force2geo.store.conformers import read_conformers
-    from force2geo.store.curate import write_table
 
     settings = read_settings(args.settings)
     level = Level(**settings)

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the archives and the table of identifiers."""
     from force2geo.datasets.export import shards, write_shard
     from force2geo.datasets.protocol import read_protocol
-    from force2geo.store.curate import write_table
+    from force2geo.files import write_table
 
     files = {path.stem: path for folder in args.raw for path in folder.glob("*.npz")}
     with args.molecules.open(newline="") as handle:

@@ -25,6 +25,7 @@ def _figure(columns: int = 1) -> tuple[Figure, Any]:
     axes = figure.subplots(1, columns)
     for axis in np.atleast_1d(axes):
         axis.grid(color="#e2e8f0", linewidth=0.7)
+        axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

@@ -30,7 +30,7 @@ table{border-collapse:collapse;font-size:.9rem;margin:.5em 0}caption{text-align:
 font-weight:600;padding:.4em 0}th,td{padding:.35em .7em;border-bottom:1px solid #e2e8f0;
 text-align:right}th{background:#f7fafc;vertical-align:bottom}th:first-child,td:first-child,
 td.why{text-align:left}td.published,th.published{color:#718096;background:#fafafa}
-td.why{color:#718096;font-style:italic}.scroll{overflow-x:auto}figure{margin:1.2em 0}
+td.why{color:#718096;font-style:italic;min-width:11em}.scroll{overflow-x:auto}figure{margin:1.2em 0}
 figure img{max-width:100%;height:auto}figcaption{color:#4a5568}li{margin:.2em 0}
 .verdict{background:#fffaf0;border-left:4px solid #dd6b20;padding:.6em 1em}
 code{font-size:.85em;word-break:break-all}details{margin:.5em 0}summary{cursor:pointer}
@@ -104,7 +104,7 @@ def _statistics(statistics: dict[str, Any]) -> str:
 def _verdict(folder: Path) -> str:
     metrics = _json(folder / "pretrain" / "metrics.json")
     lines = []
-    for part, label in (("val", "validation"), ("test", "test")):
+    for part, label in (("val", "Validation"), ("test", "Test")):
         found = metrics[part]
         ratio = found["force_rmse"] / found["force_rmse_zero"]
         lines.append(
@@ -121,7 +121,7 @@ def _verdict(folder: Path) -> str:
     )
     return (
         f'<p class="verdict">The potential learned from {sizes["train"]} snapshots and was judged '
-        f"on DFT relaxation steps of molecules it never saw. {escape('; '.join(lines))}."
+        f"on DFT relaxation steps of molecules it never saw. {escape('. '.join(lines))}."
         f"{claim}</p>"
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.files import atomic_path
+from force2geo.files import atomic_path, write_table
 from force2geo.logs import Log, LogError, parse_log
 from force2geo.logs.archives import MAX_LOG_BYTES, iterate_logs
 from force2geo.logs.names import LogName, compile_pattern, read_name
@@ -17,7 +17,6 @@ from force2geo.store.lmdb_store import StoreWriter, read_shard
 from force2geo.trajectory import POINT_SETS, Stage, Trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason")
@@ -139,14 +138,6 @@ def curate(
             writer.put(current)
         writer.close()
     return counts
-
-
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as CSV, whole or not at all."""
-    with atomic_path(path) as part, part.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(columns))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def write_index(shard: Path, target: Path) -> int:
