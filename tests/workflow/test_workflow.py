@@ -150,7 +150,7 @@ def test_paper_settings_plan(checkout):
 def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
     def asking(gpus):
         change = {"resources": {"gpus": gpus}}
-        text = snakemake(checkout, "--profile", "slurm", "-n", "all", change=change)
+        text = snakemake(checkout, "--profile", "slurm", "-nF", "all", change=change)
         jobs = re.findall(r"^rule (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
         assert {"curate", "select", "pretrain", "dft", "report"} <= {name for name, _ in jobs}
         return {name for name, body in jobs if re.search(r"\bgpu=[1-9]", body)}
