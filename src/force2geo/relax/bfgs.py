@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INITIAL_CURVATURE = 70.0
 MAX_STEP = 0.2
-# Positions beyond this force are not a molecule any more (eV/Å).
+# With a force beyond this (eV/Å) the structure is no molecule any more.
 EXPLODED = 1e4
 
 
