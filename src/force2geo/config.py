@@ -53,6 +53,9 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
         missing = [name for name in names if name not in config["models"]]
         if missing:
             raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
+    for name in config["benchmark"]["backbones"]:
+        if name not in config["benchmark"]["batch_size"]:
+            raise UserError(f"config: benchmark.batch_size: has no value for '{name}'")
 
 
 def shard_sources(config: dict[str, Any]) -> dict[str, str]:

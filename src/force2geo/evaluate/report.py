@@ -70,9 +70,8 @@ def _table(path: Path, title: str) -> str:
 
 
 def _notes(markdown: Path) -> str:
-    lines = [line[2:] for line in markdown.read_text(encoding="utf-8").splitlines()]
-    starts = markdown.read_text(encoding="utf-8").splitlines()
-    notes = [text for text, line in zip(lines, starts, strict=True) if line.startswith("- ")]
+    lines = markdown.read_text(encoding="utf-8").splitlines()
+    notes = [line[2:] for line in lines if line.startswith("- ")]
     return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
     from force2geo.train.objectives import Objective
 
-log = logging.getLogger(__name__)
-
 
 class Training(L.LightningModule):
     """One run: optimiser, schedule, moving average and history of metrics."""
