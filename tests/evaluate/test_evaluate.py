@@ -59,6 +59,7 @@ def test_rates_are_equations_10_to_14():
     assert molecules["percent"].tolist()[:3] == pytest.approx([95.0, 50.0, -50.0])
     found = summary(molecules)
     assert found["pct_energy"] == pytest.approx((95 + 50 - 50) / 3)
+    assert found["pct_energy_median"] == pytest.approx(50.0)
     assert found["pct_energy_total"] == pytest.approx(100 * (9.5 + 5 - 2) / 24)
     assert found["pct_success"] == 25.0 and found["pct_diverged"] == 50.0
     assert found["pct_force"] == 50.0

@@ -104,6 +104,7 @@ def residual_energies(residual: np.ndarray, to_gain: np.ndarray) -> Figure:
     axis.bar(place + 0.2, residual[order], 0.4, label="relaxed", color=_BLUE)
     axis.axhline(1.0, color=_ORANGE, linestyle=":", label="chemical accuracy")
     axis.set(xlabel="molecule of D_opt", ylabel="DFT energy above reference (kcal/mol)")
+    axis.set_yscale("symlog", linthresh=1)
     axis.set_xticks([])
     axis.legend(frameon=False)
     return figure

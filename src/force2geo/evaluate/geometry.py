@@ -64,17 +64,18 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
 def summary(molecules: pd.DataFrame) -> dict[str, float]:
     """Return the rates over all relaxed molecules, in percent.
 
-    `pct_energy` (eq. 10) is the mean of eq. 11 over the molecules that have one;
-    `pct_energy_total` the energy gained by all over that to be gained by all, which one molecule
-    with little to gain cannot dominate; `pct_success` (eq. 12), `pct_diverged`, `pct_force`
-    (eq. 14, judged by the potential) and `pct_force_dft` (by DFT). A missing single point counts
-    as no success.
+    `pct_energy` (eq. 10) is the mean of eq. 11 over the molecules that have one, which one with
+    little to gain can rule; `pct_energy_median` their median; `pct_energy_total` the energy gained
+    by all over that to be gained by all, which one with much to gain can rule; `pct_success`
+    (eq. 12), `pct_diverged`, `pct_force` (eq. 14, judged by the potential) and `pct_force_dft` (by
+    DFT). A missing single point counts as no success.
     """
     known = molecules.dropna(subset=["percent"])
     total = known["to_gain"].sum()
     return {
         "molecules": len(molecules),
         "pct_energy": float(known["percent"].mean()) if len(known) else np.nan,
+        "pct_energy_median": float(known["percent"].median()) if len(known) else np.nan,
         "pct_energy_total": float(100 * known["gained"].sum() / total) if total else np.nan,
         "pct_success": float(100 * (molecules["residual"] < CHEMICAL_ACCURACY).mean()),
         "pct_diverged": float(100 * molecules["diverged"].mean()),
