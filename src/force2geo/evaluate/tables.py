@@ -110,8 +110,8 @@ def table3(per_molecule: pd.DataFrame, source: Path) -> Table:
         f"{found['molecules']} molecules; median residual energy {residual.median():.2f} kcal/mol, "
         f"mean {residual.mean():.2f}.",
         f"Energy minimised: median over molecules {found['pct_energy_median']:.1f} %, all "
-        f"molecules together {found['pct_energy_total']:.1f} %. The mean in the table is ruled by molecules "
-        "with little to lose, the sum by those with much.",
+        f"molecules together {found['pct_energy_total']:.1f} %. The mean in the table is "
+        "ruled by molecules with little to lose, the sum by those with much.",
         f"Judged by DFT forces, {found['pct_force_dft']:.1f} % are below 0.05 eV/Å.",
     ]
     title = "Geometry optimisation of D_opt from the first DFT snapshot"
