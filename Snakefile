@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from force2geo.config import check, shard_sources, stage_settings
+from force2geo.config import STAGES, check, shard_sources, stage_settings
 from force2geo.errors import UserError
 from force2geo.train.recipes import RECIPES
 

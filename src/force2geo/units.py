@@ -9,5 +9,4 @@ HARTREE_TO_EV: float = Hartree
 BOHR_TO_ANGSTROM: float = Bohr
 GRADIENT_TO_FORCE: float = -Hartree / Bohr
 """Multiplies a gradient in Hartree/bohr; gives a force in eV/Å (the sign turns with it)."""
-EV_TO_KCAL_MOL: float = mol / kcal
 HARTREE_TO_KCAL_MOL: float = Hartree * mol / kcal

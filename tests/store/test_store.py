@@ -3,21 +3,26 @@
 import csv
 import json
 import tarfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from force2geo.cli import main
 from force2geo.datasets.export import logs_of, write_shard
 from force2geo.datasets.protocol import read_protocol
 from force2geo.logs.archives import iterate_logs
-from force2geo.logs.names import DEFAULT_PATTERN, compile_pattern, read_name
+from force2geo.logs.names import compile_pattern, read_name
 from force2geo.store.curate import curate
 from force2geo.store.lmdb_store import read_shard
 from force2geo.store.record import RecordError, decode, encode
 from force2geo.trajectory import Stage, Trajectory
 from force2geo.units import HARTREE_TO_EV
+
+CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+DEFAULT_PATTERN = yaml.safe_load(CONFIG.read_text())["curate"]["name_pattern"]
 
 
 def stage(rng, steps, atoms, method="b3lyp", **more):

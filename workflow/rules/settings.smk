@@ -3,6 +3,8 @@
 rule settings:
     output:
         f"{RUN}/settings/{{stage}}.json",
+    wildcard_constraints:
+        stage="|".join(STAGES),
     params:
         values=lambda wildcards: json.dumps(stage_settings(config, wildcards.stage)),
     shell:

@@ -33,7 +33,6 @@ class Level:
 
 
 B3LYP = Level()
-HF_STO6G = Level(method="hf", basis="sto-6g", cartesian=True)
 
 
 def build_mean_field(

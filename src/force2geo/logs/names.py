@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from force2geo.errors import UserError
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
-DEFAULT_PATTERN = (
-    r"(?:^|/)(?P<cid>\d{9})/(?P=cid)\.(?P<stage>pm3|hf|dft_1st|dft_2nd|dft_points)"
-    r"(?:\.\d+\.(?P<origin>[\w.]+))?\.log$"
-)
-
 
 @dataclass(frozen=True)
 class LogName:

@@ -35,7 +35,6 @@ class Counts:
 
     read: int = 0
     rejected: int = 0
-    molecules: int = 0
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
 
