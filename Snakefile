@@ -30,6 +30,7 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/matplotlib").resolve()))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
+SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
 GPUS = config["resources"]["gpus"]
 TRAINING_THREADS = config["resources"]["training_threads"]
 
@@ -37,6 +38,7 @@ TRAINING_THREADS = config["resources"]["training_threads"]
 include: "workflow/rules/settings.smk"
 include: "workflow/rules/curate.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/pack.smk"
 include: "workflow/rules/benchmark.smk"

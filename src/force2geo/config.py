@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from force2geo.errors import UserError
+from force2geo.logs.archives import ARCHIVE_SUFFIXES
 
 STAGES = (
     "curate",
+    "statistics",
+    "audit",
     "select",
     "pack",
     "conformers",
@@ -42,6 +45,7 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
         raise UserError(f"config: {where or 'top level'}: {message}")
     for key, value in (
         *((f"raw.logs[{i}]", path) for i, path in enumerate(config["raw"]["logs"])),
+        *((f"select.test_sets[{i}]", p) for i, p in enumerate(config["select"]["test_sets"])),
         ("raw.identifiers", config["raw"]["identifiers"]),
     ):
         if value is not None and not Path(value).exists():
@@ -61,12 +65,14 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
 def shard_sources(config: dict[str, Any]) -> dict[str, str]:
     """Return `{shard name: path}` of the raw archives; a folder stands for those inside it.
 
-    A folder without archives is a shard itself.
+    A folder without archives is a shard itself, and so is a single log.
     """
     sources: dict[str, str] = {}
     for entry in config["raw"]["logs"]:
         path = Path(entry)
-        inside = sorted(p for p in path.glob("*.tar*")) if path.is_dir() else []
+        inside = []
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(ARCHIVE_SUFFIXES))
         for archive in inside or [path]:
             name = archive.name.split(".")[0]
             if name in sources:
@@ -78,7 +84,11 @@ def shard_sources(config: dict[str, Any]) -> dict[str, str]:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage may depend on, and nothing else, so that it reruns when that changes."""
     settings: dict[str, Any] = dict(config.get(stage, {}))
-    if stage in ("select", "conformers", "benchmark", "pretrain", "property"):
+    if stage in ("statistics", "audit", "pack", "conformers"):
+        settings["shards"] = list(shard_sources(config))
+    if stage == "audit":
+        settings["uses"] = {use: entry["sources"] for use, entry in config["pack"].items()}
+    if stage in ("audit", "select", "conformers", "benchmark", "pretrain", "property"):
         settings["seed"] = config["seed"]
     if stage in ("benchmark", "pretrain", "property"):
         settings["tracking"] = config["tracking"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.part*"):
+        # Of a writer that was killed. No two processes write one artifact at a time.
+        if not Path(f"/proc/{left.name.rpartition('.part')[2]}").exists():
+            left.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
         yield part
@@ -84,6 +89,14 @@ def code_version() -> str:
     return f"{__version__} source {digest.hexdigest()[:12]}"
 
 
+def known_hash(path: Path) -> str:
+    """Return a file's hash, from its provenance record when that is at least as new."""
+    record = provenance_path(path)
+    if record.exists() and record.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+        return str(json.loads(record.read_text(encoding="utf-8"))["output_hash"])
+    return hash_file(path)
+
+
 def provenance(stage: str, settings: dict[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:
     """Return what names the origin of an artifact: stage, settings, code and input hashes."""
     return {
@@ -91,7 +104,7 @@ def provenance(stage: str, settings: dict[str, Any], inputs: Sequence[Path]) -> 
         "code": code_version(),
         "settings": settings,
         "settings_hash": hash_value(settings),
-        "inputs": {str(path): hash_file(Path(path)) for path in inputs},
+        "inputs": {str(path): known_hash(Path(path)) for path in inputs},
     }
 
 

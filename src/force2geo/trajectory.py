@@ -20,9 +20,11 @@ class Stage:
     """T structures of one molecule of n atoms at one level of theory.
 
     `positions` (T,n,3) Å, `energies` (T,) Hartree, `gradients` (T,n,3) Hartree/bohr, the digits
-    printed. `homo`, `lumo` (Hartree) and `dipole` (3,) Debye belong to the last structure; None
-    where not printed. `origin` says where structures come from: one text for a path, T texts
-    for a set of points.
+    printed; NaN for an energy or a gradient that a step did not print. `functional` is the form
+    of the density functional (`b3lyp(vwn5)`), `spherical` whether the basis functions are.
+    `status` is `normal`, or `abnormal` when the program did not come to its end. `homo`, `lumo`
+    (Hartree) and `dipole` (3,) Debye belong to the last structure; None where not printed.
+    `origin` says where the T points of a set come from, empty for a path.
     """
 
     program: str
@@ -33,6 +35,9 @@ class Stage:
     positions: np.ndarray
     energies: np.ndarray
     gradients: np.ndarray
+    functional: str = ""
+    spherical: bool | None = None
+    status: str = "normal"
     homo: float | None = None
     lumo: float | None = None
     dipole: list[float] | None = None

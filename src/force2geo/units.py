@@ -10,3 +10,4 @@ BOHR_TO_ANGSTROM: float = Bohr
 GRADIENT_TO_FORCE: float = -Hartree / Bohr
 """Multiplies a gradient in Hartree/bohr; gives a force in eV/Å (the sign turns with it)."""
 HARTREE_TO_KCAL_MOL: float = Hartree * mol / kcal
+EV_PER_KCAL_MOL: float = kcal / mol

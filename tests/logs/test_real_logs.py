@@ -1,9 +1,12 @@
 """The parsers on real program output."""
 
+import json
+
 import numpy as np
 import pytest
 
-from force2geo.logs import LogError, parse_log, read_log
+from force2geo.cli import main
+from force2geo.logs import LogError, columns, parse_log, read_log
 
 EXPECTED = {
     "gamess/us2017_dvb_gopt.out": ("gamess", "b3lyp", "sto-3g", 7, -382.0506353326),
@@ -30,7 +33,7 @@ def test_gamess_blocks_match_their_printed_rows(shared_data):
     assert log.positions[0][0].tolist() == [1.4141666009, -0.2368055361, 0.0]
     assert log.gradients[0][10].tolist() == [0.0007682, -0.0006602, 0.0]
     assert log.energies[-1] == -382.0506677654
-    assert (log.homo, log.lumo) == (-0.1494, 0.0411)
+    assert (log.homo, log.lumo) == (-0.1495, 0.0410)
     assert np.abs(log.gradients[0]).max() == 0.0013457
 
 
@@ -66,12 +69,37 @@ def test_gradient_run_is_one_step(shared_data):
     assert log.run == "gradient" and log.positions.shape == (1, 113, 3)
 
 
-@pytest.mark.parametrize("name", list(EXPECTED)[:3])
-def test_truncated_log_is_data_or_a_reason(shared_data, name):
+@pytest.mark.parametrize("name", EXPECTED)
+def test_fast_and_slow_readers_agree_on_every_bit(shared_data, name, monkeypatch):
+    content = (shared_data / "logs" / name).read_bytes()
+    fast = parse_log(content)
+    monkeypatch.setattr(columns, "decode", lambda *_: None)
+    slow = parse_log(content)
+    for key in ("positions", "energies", "gradients", "atomic_numbers"):
+        np.testing.assert_array_equal(getattr(fast, key), getattr(slow, key))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_level_of_theory_is_told(shared_data, name):
+    log = read_log(shared_data / "logs" / name)
+    expected = {
+        "gamess/us2017_dvb_gopt.out": ("b3lyp(vwn5)", False),
+        "firefly/ff80_dvb_gopt.out": ("", False),
+        "smash/v110_uhf_opt.out": ("", False),
+    }.get(name, ("b3lyp(vwn-rpa)", True))
+    assert (log.functional, log.spherical) == expected
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_log_cut_at_any_byte_is_data_or_a_reason(shared_data, name):
     content = (shared_data / "logs" / name).read_bytes()
     whole = parse_log(content)
+    # Around the first step's tables byte by byte, elsewhere at random.
+    table = content.find(b"ngstrom)" if name.startswith("smash") else b"OF ALL ATOMS ARE")
+    last = max(content.rfind(b"TERMINATED NORMALLY"), content.rfind(b"calculation finished"))
+    ends = np.random.default_rng(0).integers(0, last, 60).tolist()
     outcomes = set()
-    for end in np.linspace(0, len(content) - 2000, 60).astype(int):
+    for end in [*ends, *range(table, table + 400, 3)]:
         try:
             log = parse_log(content[:end])
         except LogError:
@@ -79,10 +107,34 @@ def test_truncated_log_is_data_or_a_reason(shared_data, name):
             continue
         outcomes.add("read")
         steps = len(log.energies)
-        assert not log.finished
+        assert not log.finished and log.status == "abnormal"
         np.testing.assert_array_equal(log.positions, whole.positions[:steps])
-        np.testing.assert_array_equal(log.gradients, whole.gradients[:steps])
+        # Only the last step can have lost something, and then all of it.
+        np.testing.assert_array_equal(log.energies[:-1], whole.energies[: steps - 1])
+        np.testing.assert_array_equal(log.gradients[:-1], whole.gradients[: steps - 1])
+        assert log.energies[-1] in (whole.energies[steps - 1],) or np.isnan(log.energies[-1])
+        last = log.gradients[-1]
+        assert np.isnan(last).all() or (last == whole.gradients[steps - 1]).all()
     assert outcomes == {"rejected", "read"}
+
+
+def test_command_prints_one_object_a_file(shared_data, capsys, tmp_path):
+    good = shared_data / "logs/gamess/us2017_dvb_gopt.out"
+    cut = tmp_path / "cut.log"
+    text = good.read_bytes()
+    cut.write_bytes(text[: text.rfind(b"GRADIENT (HARTREE/BOHR)")])
+    assert main(["logs", str(good), str(cut), "--json"]) == 0
+    whole, part = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    log = read_log(good)
+    assert whole["gradients"] == log.gradients.tolist() and whole["status"] == "normal"
+    assert whole["positions"] == log.positions.tolist() and whole["converged"] is True
+    assert part["gradients"][-1] is None and part["gradients"][:-1] == whole["gradients"][:-1]
+    assert part["energies"] == whole["energies"] and part["status"] == "abnormal"
+    other = shared_data / "logs/gamess/us2017_water_mp2.out"
+    assert main(["logs", str(other), str(good), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[0])["status"] == "rejected"
+    assert "not an optimisation" in captured.err
 
 
 def test_overflowing_number_is_rejected_with_its_place(shared_data):

@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from force2geo.errors import UserError
 from force2geo.select.embed import embed_like
+from force2geo.select.leakage import read_test_sets
 from force2geo.select.maxmin import maxmin
-from force2geo.select.splits import pretraining_split, scaffold_split, select
+from force2geo.select.splits import choose_subset, pretraining_split, scaffold_split, select
 from force2geo.select.superpose import rmsd, superpose
 
 SMILES = ["C", "CC", "CCO", "c1ccccc1", "CC(=O)O", "CCN", "C1CC1", "c1ccncc1", "CCCC", "OCCO"]
@@ -55,7 +56,7 @@ def index():
 
 def test_selection_is_by_molecule_and_reproducible(index):
     settings_ = {
-        "seed": 5, "subset_size": 40, "d_opt_size": 3,
+        "seed": 5, "subset_size": 40, "subset_snapshots": None, "d_opt_size": 3,
         "fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
     }  # fmt: skip
     one, two = select(index, settings_), select(index, settings_)
@@ -116,3 +117,43 @@ def test_conformer_follows_the_reference_atom_order(ethanol):
 def test_conformer_of_another_molecule_is_refused(ethanol):
     assert embed_like("CCN", *ethanol, seed=1) is None
     assert embed_like("not smiles", *ethanol, seed=1) is None
+
+
+def test_subset_has_the_molecules_and_snapshots_asked_for():
+    rng = np.random.default_rng(0)
+    steps = rng.geometric(1 / 30.4, 50_000)  # the mean of the published first DFT stage
+    # PubChemQCR-S takes 36.7 snapshots a molecule where the whole set has 30.4.
+    for size, wanted in ((590, 21_653), (590, 15_000), (20_000, 734_200)):
+        chosen = choose_subset(steps, size, wanted, np.random.default_rng(1))
+        assert len(set(chosen.tolist())) == size and steps[chosen].sum() == wanted
+    again = choose_subset(steps, 590, 21_653, np.random.default_rng(1))
+    first = choose_subset(steps, 590, 21_653, np.random.default_rng(1))
+    np.testing.assert_array_equal(first, again)
+    # What cannot be had is approached as far as it goes.
+    most = choose_subset(steps[:100], 10, 10**9, np.random.default_rng(1))
+    assert steps[most].sum() == np.sort(steps[:100])[-10:].sum()
+
+
+def test_other_test_sets_are_kept_out_of_pretraining(index, tmp_path):
+    (tmp_path / "molecule3d.csv").write_text("smiles\nCCO\n")
+    (tmp_path / "other.csv").write_text("inchi,note\nInChI=1S/H2O/h1H2,water\n")
+    keys = read_test_sets([tmp_path / "molecule3d.csv", tmp_path / "other.csv"])
+    assert keys == {"LFQSCWFLJHTTHZ", "XLYOFNOQVPJJNP"}
+    settings_ = {
+        "seed": 5, "subset_size": 40, "subset_snapshots": None, "d_opt_size": 3,
+        "fractions": {"train": 0.8, "val": 0.1, "test": 0.1},
+    }  # fmt: skip
+    free = select(index, settings_)
+    train = free["pretrain"]["train"]
+    key = index.set_index("cid")["inchikey"][train[0]][:14]
+    guarded = select(index, settings_, frozenset([key]))
+    skeletons = index.set_index("cid")["inchikey"].str.slice(0, 14)
+    assert key not in set(skeletons[guarded["pretrain"]["train"]])
+    assert len(guarded["pretrain"]["train"]) < len(train)
+    assert guarded["counts"]["test_set_skeletons"] == 1
+    (tmp_path / "bad.csv").write_text("smiles\nC(\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_test_sets([tmp_path / "bad.csv"])
+    (tmp_path / "none.csv").write_text("name\nx\n")
+    with pytest.raises(UserError, match="needs a column"):
+        read_test_sets([tmp_path / "none.csv"])

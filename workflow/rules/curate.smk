@@ -5,7 +5,7 @@ rule curate:
         identifiers=config["raw"]["identifiers"] or [],
     output:
         store=f"{RUN}/store/{{shard}}.lmdb",
-        index=f"{RUN}/store/{{shard}}.index.csv",
+        index=f"{RUN}/store/{{shard}}.index.parquet",
         rejects=f"{RUN}/store/{{shard}}.rejects.csv",
     log:
         f"{RUN}/logs/curate/{{shard}}.log",

@@ -1,6 +1,9 @@
-TABLES = ["table2", "table3", "table4", "table6"]
+TABLES = ["data", "table2", "table3", "table4", "table6"]
 FIGURES = [
     "snapshots",
+    "steps",
+    "atoms",
+    "elements",
     "benchmark",
     "pretrain",
     "parity_potential",

@@ -1,6 +1,3 @@
-SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
-
-
 rule pack:
     input:
         settings=f"{RUN}/settings/pack.json",
@@ -12,9 +9,11 @@ rule pack:
         f"{RUN}/logs/pack/{{use}}.log",
     wildcard_constraints:
         use="benchmark|pretrain",
+    params:
+        store=f"{RUN}/store",
     shell:
         "force2geo pack --settings {input.settings:q} --use {wildcards.use}"
-        " --selection {input.selection:q} --shards {input.shards:q} --out {output:q}"
+        " --selection {input.selection:q} --store {params.store:q} --out {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -27,6 +26,8 @@ rule conformers:
         f"{RUN}/packed/downstream.h5",
     log:
         f"{RUN}/logs/pack/downstream.log",
+    params:
+        store=f"{RUN}/store",
     shell:
         "force2geo conformers --settings {input.settings:q} --selection {input.selection:q}"
-        " --shards {input.shards:q} --out {output:q} > {log:q} 2>&1"
+        " --store {params.store:q} --out {output:q} > {log:q} 2>&1"

@@ -2,6 +2,7 @@ rule report:
     input:
         tables=rules.evaluate.output.traces,
         figures=rules.evaluate.output.figures,
+        audit=f"{RUN}/store/audit.json",
         statistics=f"{RUN}/store/statistics.json",
         pretrain=f"{RUN}/pretrain/metrics.json",
     output:

@@ -1,7 +1,8 @@
 rule select:
     input:
         settings=f"{RUN}/settings/select.json",
-        index=f"{RUN}/store/index.csv",
+        index=f"{RUN}/store/index.parquet",
+        test_sets=config["select"]["test_sets"],
     output:
         f"{RUN}/selection.json",
     log:

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add `--settings`."""
     parser.add_argument(
         "--settings",
         type=Path,
-        required=True,
+        required=required,
         help="this stage's settings, JSON (the workflow writes results/RUN/settings/STAGE.json)",
     )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add `--store`."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        required=True,
+        help="folder of shards (SHARD.lmdb, .index.parquet, .rejects.csv); the settings' list "
+        "'shards' says which, else all",
+    )
+
+
+def shards_of(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings and the names of the shards in use.
+
+    A list of 3,500 files is too long for a command line, so shards travel in the settings.
+    """
+    from force2geo.config import read_settings
+    from force2geo.errors import UserError
+
+    settings = read_settings(args.settings) if args.settings else {}
+    shards = settings.get("shards")
+    if shards is None:
+        shards = sorted(path.name.removesuffix(".lmdb") for path in args.store.glob("*.lmdb"))
+    if not shards:
+        raise UserError(f"{args.store}: no shard (*.lmdb) in this folder")
+    return settings, shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from force2geo.commands.arguments import add_settings
+from force2geo.commands.arguments import add_settings, add_store
 
 if TYPE_CHECKING:
     import argparse
@@ -15,11 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
         "example:\n  force2geo conformers --settings conformers.json --selection selection.json "
-        "\\\n    --shards *.lmdb --out downstream.h5"
+        "\\\n    --store store --out downstream.h5"
     )
     add_settings(parser)
     parser.add_argument("--selection", type=Path, required=True, help="selection, JSON")
-    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="LMDB shards")
+    add_store(parser)
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
 
 
@@ -29,24 +29,29 @@ def run(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from force2geo.config import read_settings
+    from force2geo.commands.arguments import shards_of
     from force2geo.files import atomic_path, record_provenance
     from force2geo.select.embed import embed_like
     from force2geo.store.conformers import GEOMETRIES, Conformers, write_conformers
     from force2geo.store.lmdb_store import read_shard
+    from force2geo.store.merge import shard_files
+    from force2geo.trajectory import PATH_STAGES
     from force2geo.units import HARTREE_TO_EV
 
-    settings = read_settings(args.settings)
+    settings, shards = shards_of(args)
     subset = set(json.loads(args.selection.read_text())["subset"])
     cids: list[str] = []
     numbers: list[np.ndarray] = []
     gaps: list[float] = []
     geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
     missing = 0
-    for shard in args.shards:
-        for trajectory in read_shard(shard):
+    paths = shard_files(args.store, shards, ".lmdb")
+    for shard in paths:
+        for trajectory in read_shard(shard, PATH_STAGES):
             if trajectory.cid not in subset:
                 continue
+            # A molecule in two shards counts once, from the first.
+            subset.remove(trajectory.cid)
             first = trajectory.stages["dft_1st"]
             last = trajectory.stages.get("dft_2nd", first)
             assert last.homo is not None and last.lumo is not None
@@ -77,5 +82,5 @@ def run(args: argparse.Namespace) -> None:
                 geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
             ),
         )
-    record_provenance(args.out, "conformers", settings, [args.selection, *args.shards])
+    record_provenance(args.out, "conformers", settings, [args.selection, *paths])
     print(f"{len(cids)} molecules, {missing} without an RDKit conformer")

@@ -15,32 +15,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
         "example:\n  force2geo curate --settings curate.json --logs shard_000.tar.xz "
-        "--store shard_000.lmdb \\\n    --index shard_000.index.csv --rejects shard_000.rejects.csv"
+        "--store shard_000.lmdb \\\n    --index shard_000.index.parquet "
+        "--rejects shard_000.rejects.csv\n\n"
+        "a run that was killed is taken up where it last committed"
     )
     add_settings(parser)
-    parser.add_argument("--logs", type=Path, required=True, help="tar archive or folder of logs")
+    parser.add_argument(
+        "--logs",
+        type=Path,
+        required=True,
+        help="tar (.gz, .bz2, .xz, .zst) or zip archive, folder or file of logs, which may be "
+        "compressed themselves",
+    )
     parser.add_argument("--identifiers", type=Path, help="CSV: cid,smiles,inchi")
     parser.add_argument("--store", type=Path, required=True, help="LMDB file to write")
-    parser.add_argument("--index", type=Path, required=True, help="CSV, one row per trajectory")
-    parser.add_argument("--rejects", type=Path, required=True, help="CSV, one row per bad log")
+    parser.add_argument("--index", type=Path, required=True, help="Parquet, a row per trajectory")
+    parser.add_argument("--rejects", type=Path, required=True, help="CSV, a row per bad log")
 
 
 def run(args: argparse.Namespace) -> None:
     """Curate the shard."""
+    from tqdm import tqdm
+
     from force2geo.config import read_settings
-    from force2geo.files import record_provenance, write_table
-    from force2geo.store.curate import (
-        REJECT_COLUMNS,
-        curate,
-        read_identifiers,
-        write_index,
-    )
+    from force2geo.files import record_provenance
+    from force2geo.logs.names import NamePattern
+    from force2geo.store.curate import curate, read_identifiers
 
     settings = read_settings(args.settings)
+    pattern = NamePattern(settings["name_pattern"], settings.get("stage_names"))
     identifiers = read_identifiers(args.identifiers)
-    counts = curate(args.logs, args.store, settings["name_pattern"], identifiers)
-    write_table(args.rejects, REJECT_COLUMNS, counts.rejects)
-    molecules = write_index(args.store, args.index)
+    with tqdm(unit="log", disable=None) as bar:
+        counts = curate(
+            args.logs, args.store, args.rejects, args.index, pattern, identifiers, bar.update
+        )
     inputs = [args.logs] if args.logs.is_file() else []
     record_provenance(args.store, "curate", settings, inputs)
-    print(f"{args.logs}: {molecules} molecules, {counts.read} logs, {counts.rejected} rejected")
+    print(
+        f"{args.logs}: {counts.molecules} molecules, {counts.read} logs, {counts.rejected} rejected"
+    )

@@ -41,6 +41,7 @@ def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Tabl
     from force2geo.evaluate.tables import (
         TABLE4_RECIPES,
         TABLE6_RECIPES,
+        data_table,
         gap_table,
         sweep_table,
         table2,
@@ -50,6 +51,7 @@ def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Tabl
     runs = _property_runs(args.property)
     plain = {key: path for key, path in runs.items() if "=" not in key[1]}
     tables = [
+        data_table(args.statistics),
         table2({path.parent.name: path for path in args.benchmark}),
         table3(molecules, source),
         gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),
@@ -77,13 +79,12 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from force2geo.config import read_settings
-    from force2geo.evaluate import figures
+    from force2geo.evaluate import data_figures, figures
     from force2geo.evaluate.geometry import FORCE_THRESHOLD, per_molecule
     from force2geo.evaluate.tables import write_table_files
     from force2geo.files import atomic_path, record_provenance
     from force2geo.relax.result import read_relaxed
     from force2geo.store.conformers import read_conformers
-    from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
     settings = read_settings(args.settings)
     relaxed, conformers = read_relaxed(args.relaxed), read_conformers(args.conformers)
@@ -97,9 +98,7 @@ def run(args: argparse.Namespace) -> None:
     for table in _tables(args, molecules, detail):
         write_table_files(table, table_folder)
 
-    stages = [*PATH_STAGES, *POINT_SETS]
-    statistics = json.loads(args.statistics.read_text())
-    figures.save(figures.steps_histogram(statistics, stages), figure_folder, "snapshots")
+    data_figures.draw(json.loads(args.statistics.read_text()), figure_folder)
     histories = {"pretrain": json.loads(args.pretrain.read_text())["history"]}
     figures.save(figures.training_curves(histories), figure_folder, "pretrain")
     if args.benchmark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
-        "example:\n  force2geo select --settings select.json --index index.csv --out selection.json"
+        "example:\n  force2geo select --settings select.json --index index.parquet "
+        "--out selection.json"
     )
     add_settings(parser)
     parser.add_argument("--index", type=Path, required=True, help="merged index of the store")
@@ -27,12 +29,13 @@ def run(args: argparse.Namespace) -> None:
 
     from force2geo.config import read_settings
     from force2geo.files import record_provenance, write_json
-    from force2geo.select.splits import select
+    from force2geo.select.leakage import read_test_sets
+    from force2geo.select.splits import COLUMNS, select
 
     settings = read_settings(args.settings)
-    text = dict.fromkeys(("cid", "smiles", "inchi", "inchikey", "scaffold"), str)
-    index = pd.read_csv(args.index, dtype=text, keep_default_na=True)
-    for column in ("smiles", "inchikey", "scaffold"):
-        index[column] = index[column].fillna("")
-    write_json(args.out, select(index, settings))
-    record_provenance(args.out, "select", settings, [args.index])
+    index = pd.read_parquet(args.index, columns=list(COLUMNS))
+    test_sets = [Path(path) for path in settings["test_sets"]]
+    selection = select(index, settings, read_test_sets(test_sets))
+    write_json(args.out, selection)
+    record_provenance(args.out, "select", settings, [args.index, *test_sets])
+    print(json.dumps(selection["counts"]))

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from force2geo.relax.result import Relaxed
 
-_BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#718096"
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 
-def _figure(columns: int = 1) -> tuple[Figure, Any]:
+def new_figure(columns: int = 1) -> tuple[Figure, Any]:
+    """Return a figure with axes side by side, in the project's style."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
@@ -40,14 +41,14 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 def training_curves(runs: dict[str, list[dict[str, float]]]) -> Figure:
     """Return force RMSE and energy MAE of the validation set against the epoch, by run."""
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     for label, history in runs.items():
         epochs = [row["epoch"] + 1 for row in history]
         axes[0].plot(epochs, [row["val_force_rmse"] for row in history], label=label)
         axes[1].plot(epochs, [row["val_energy_mae"] for row in history], label=label)
     history = next(iter(runs.values()))
     zero = history[-1]["val_force_rmse_zero"]
-    axes[0].axhline(zero, color=_GREY, linestyle=":", label="predicting zero")
+    axes[0].axhline(zero, color=GREY, linestyle=":", label="predicting zero")
     axes[0].set(xlabel="epoch", ylabel="validation force RMSE (meV/Å)", yscale="log")
     axes[1].set(xlabel="epoch", ylabel="validation energy MAE (meV/atom)", yscale="log")
     axes[0].legend(frameon=False)
@@ -56,13 +57,13 @@ def training_curves(runs: dict[str, list[dict[str, float]]]) -> Figure:
 
 def parity_potential(predictions: dict[str, np.ndarray]) -> Figure:
     """Return predicted against true force components and energies per atom, test set."""
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     true, found = predictions["test/forces_true"].ravel(), predictions["test/forces"].ravel()
-    axes[0].scatter(true, found, s=6, alpha=0.4, color=_BLUE, linewidth=0)
+    axes[0].scatter(true, found, s=6, alpha=0.4, color=BLUE, linewidth=0)
     axes[0].set(xlabel="DFT force component (eV/Å)", ylabel="predicted (eV/Å)")
     atoms = predictions["test/atoms"]
     error = 1e3 * (predictions["test/energy"] - predictions["test/energy_true"]) / atoms
-    axes[1].hist(error, bins=30, color=_ORANGE)
+    axes[1].hist(error, bins=30, color=ORANGE)
     axes[1].set(xlabel="energy error (meV/atom)", ylabel="snapshots")
     _diagonal(axes[0], true, found)
     return figure
@@ -70,7 +71,7 @@ def parity_potential(predictions: dict[str, np.ndarray]) -> Figure:
 
 def parity_property(predictions: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Return predicted against true gaps of the test set, by recipe."""
-    figure, axis = _figure()
+    figure, axis = new_figure()
     values = []
     for label, arrays in predictions.items():
         true, found = arrays["test/property_true"], arrays["test/property"]
@@ -84,11 +85,11 @@ def parity_property(predictions: dict[str, dict[str, np.ndarray]]) -> Figure:
 
 def relaxation_curves(relaxed: Relaxed, threshold: float) -> Figure:
     """Return max|f| and the energy above the end against the step, one line per molecule."""
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     for energy, force in zip(relaxed.frame_energy, relaxed.frame_max_force, strict=True):
-        axes[0].plot(np.arange(len(force)), force, color=_BLUE, alpha=0.6, linewidth=1)
-        axes[1].plot(np.arange(len(energy)), 1e3 * (energy - energy[-1]), color=_ORANGE, alpha=0.6)
-    axes[0].axhline(threshold, color=_GREY, linestyle=":")
+        axes[0].plot(np.arange(len(force)), force, color=BLUE, alpha=0.6, linewidth=1)
+        axes[1].plot(np.arange(len(energy)), 1e3 * (energy - energy[-1]), color=ORANGE, alpha=0.6)
+    axes[0].axhline(threshold, color=GREY, linestyle=":")
     axes[0].set(xlabel="BFGS step", ylabel="max |f| (eV/Å)", yscale="log")
     axes[1].set(xlabel="BFGS step", ylabel="energy above the end (meV)")
     axes[1].set_yscale("symlog", linthresh=1)
@@ -97,12 +98,12 @@ def relaxation_curves(relaxed: Relaxed, threshold: float) -> Figure:
 
 def residual_energies(residual: np.ndarray, to_gain: np.ndarray) -> Figure:
     """Return DFT energy above the reference before and after relaxation, by molecule."""
-    figure, axis = _figure()
+    figure, axis = new_figure()
     order = np.argsort(to_gain)
     place = np.arange(len(order))
-    axis.bar(place - 0.2, to_gain[order], 0.4, label="start", color=_GREY)
-    axis.bar(place + 0.2, residual[order], 0.4, label="relaxed", color=_BLUE)
-    axis.axhline(1.0, color=_ORANGE, linestyle=":", label="chemical accuracy")
+    axis.bar(place - 0.2, to_gain[order], 0.4, label="start", color=GREY)
+    axis.bar(place + 0.2, residual[order], 0.4, label="relaxed", color=BLUE)
+    axis.axhline(1.0, color=ORANGE, linestyle=":", label="chemical accuracy")
     axis.set(xlabel="molecule of D_opt", ylabel="DFT energy above reference (kcal/mol)")
     axis.set_yscale("symlog", linthresh=1)
     axis.set_xticks([])
@@ -110,16 +111,6 @@ def residual_energies(residual: np.ndarray, to_gain: np.ndarray) -> Figure:
     return figure
 
 
-def steps_histogram(statistics: dict[str, Any], stages: list[str]) -> Figure:
-    """Return the number of snapshots of each stage."""
-    figure, axis = _figure()
-    counts = [statistics[stage]["snapshots"] for stage in stages]
-    bars = axis.bar(stages, counts, color=_BLUE)
-    axis.bar_label(bars)
-    axis.set(ylabel="snapshots")
-    return figure
-
-
 def _diagonal(axis: Any, true: np.ndarray, found: np.ndarray) -> None:
     low, high = min(true.min(), found.min()), max(true.max(), found.max())
-    axis.plot([low, high], [low, high], color=_GREY, linewidth=0.8)
+    axis.plot([low, high], [low, high], color=GREY, linewidth=0.8)

@@ -13,9 +13,12 @@ from force2geo.files import code_version
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLES = ("table2", "table3", "table4", "table6", "table11", "table12")
+TABLES = ("data", "table2", "table3", "table4", "table6", "table11", "table12")
 FIGURES = {
     "snapshots": "Snapshots in the store, by stage of the relaxation.",
+    "steps": "Steps a relaxation took, by stage.",
+    "atoms": "Atoms in the molecules of the store.",
+    "elements": "Molecules of the store that hold an element.",
     "benchmark": "Backbones on the subset S: validation error against the epoch.",
     "pretrain": "Pretraining: validation error on DFT steps of held-out molecules.",
     "parity_potential": "The potential on DFT steps of test molecules it never saw.",
@@ -97,6 +100,27 @@ def _statistics(statistics: dict[str, Any]) -> str:
         f"{escape(' '.join(statistics['elements']))}; {statistics['rejected_logs']} logs "
         "rejected.</p><table><thead><tr><th>Stage</th><th>Molecules</th><th>Snapshots</th>"
         f"<th>Snapshots a molecule</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _audit(report: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(level['stage'])}</td><td class=why>{escape(level['program'])}</td>"
+        f"<td class=why>{escape(level['form'])} {escape(level['basis'])}</td>"
+        f"<td>{level['molecules']}</td><td>{level['snapshots']}</td></tr>"
+        for level in report["levels"]
+    )
+    checks = "".join(
+        f"<li>{escape(check['stage'])} of {escape(check['cid'])}: {escape(check['verdict'])}"
+        + ("" if check["difference"] is None else f" ({check['difference']:+.1e} Hartree)")
+        + "</li>"
+        for check in report["checks"]
+    )
+    warnings = "".join(f'<p class="verdict">{escape(text)}</p>' for text in report["warnings"])
+    return (
+        "<table><thead><tr><th>Stage</th><th>Program</th><th>Level of theory</th><th>Molecules"
+        f"</th><th>Snapshots</th></tr></thead><tbody>{rows}</tbody></table>{warnings}"
+        f"<p>Energies recomputed with PySCF:</p><ul>{checks}</ul>"
     )
 
 
@@ -186,7 +210,8 @@ def report(folder: Path) -> str:
         f"<title>force2geo: {escape(folder.name)}</title>"
         f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body><main>'
         f"<h1>force2geo: run “{escape(folder.name)}”</h1>{_verdict(folder)}"
-        f"<h2>Data</h2>{_statistics(statistics)}<h2>Tables</h2>"
+        f"<h2>Data</h2>{_statistics(statistics)}"
+        f"<h2>Levels of theory</h2>{_audit(_json(folder / 'store' / 'audit.json'))}<h2>Tables</h2>"
         "<p>Grey columns are the numbers published by Fu, Lin et al. for their data; they are not "
         f"results of this run.</p>{''.join(tables)}<h2>Figures</h2>{''.join(figures)}"
         f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>{_cells(folder)}"

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 NOT_IN_THIS_VERSION = "model not in this version"
 NOT_IN_THIS_RUN = "not part of this run's config"
+DATA = {
+    "trajectories": "Trajectories",
+    "snapshots": "Snapshots",
+    "mean_snapshots": "Snapshots a trajectory",
+}
+DATA_STAGES = {"PM3": "pm3", "Hartree-Fock": "hf", "DFT 1st": "dft_1st", "DFT 2nd": "dft_2nd"}
 TABLE2 = {
     "energy_mae": "Energy MAE (meV/atom)",
     "force_rmse": "Force RMSE (meV/Å)",
@@ -70,11 +76,43 @@ def published(name: str) -> dict[str, dict[str, float]]:
     """Return the published rows of a table, `{row: {column: value}}`."""
     text = files("force2geo.evaluate").joinpath("published.json").read_text(encoding="utf-8")
     table = json.loads(text)[name]
-    return {row: dict(zip(table["columns"], v, strict=True)) for row, v in table["rows"].items()}
+    rows = {row: zip(table["columns"], v, strict=True) for row, v in table["rows"].items()}
+    return {row: {k: v for k, v in cells if v is not None} for row, cells in rows.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def data_table(statistics: Path) -> Table:
+    """Return the data set's counts of appendix A.3, stage by stage."""
+    found = _read(statistics)
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, stage in DATA_STAGES.items():
+        counts, reason = found[stage], "the store has no such stage"
+        present = counts["trajectories"] > 0
+        rows[row] = {
+            column: Cell(counts[column], statistics) if present else Cell(None, reason=reason)
+            for column in DATA
+        }
+    mean = found["snapshots"] / found["trajectories"]
+    rows["All stages"] = {
+        "trajectories": Cell(found["trajectories"], statistics),
+        "snapshots": Cell(found["snapshots"], statistics),
+        "mean_snapshots": Cell(mean, statistics),
+    }
+    notes = [
+        f"{found['mean_atoms']:.1f} atoms a molecule, {found['mean_heavy_atoms']:.1f} of them "
+        f"heavy (published: 29 and 14); {len(found['elements'])} elements (published: 25).",
+        f"{found['rejected_logs']} logs rejected; {found['trajectories_with_breaks']} "
+        "trajectories with a stage that does not start where the one before ended.",
+    ]
+    if found["dft_points"]["snapshots"]:
+        notes.append(
+            f"All stages: with {found['dft_points']['snapshots']} single points off the paths."
+        )
+    title = "The relaxations in the store"
+    return Table("data", title, "Stage", DATA, rows, published("data"), notes)
 
 
 def table2(benchmark: dict[str, Path]) -> Table:
@@ -162,6 +200,8 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
 
 
 def _number(value: float, digits: int) -> str:
+    if isinstance(value, int):
+        return str(value)
     """Return a value with so many significant digits, never in powers of ten."""
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
 
@@ -176,7 +216,7 @@ def frame(table: Table, digits: int = 4) -> pd.DataFrame:
             line[label] = "" if value is None or pd.isna(value) else _number(value, digits)
         for column, label in table.columns.items():
             number = table.published.get(row, {}).get(column)
-            line[f"{label}, published"] = "" if number is None else f"{number:g}"
+            line[f"{label}, published"] = "" if number is None else f"{number:.10g}"
         line["Why empty"] = next((c.reason for c in cells.values() if c.reason), "")
         lines.append(line)
     return pd.DataFrame(lines)

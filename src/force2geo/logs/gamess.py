@@ -1,4 +1,8 @@
-"""GAMESS-US and Firefly (PC-GAMESS) optimisations, which share one layout."""
+"""GAMESS-US and Firefly (PC-GAMESS) optimisations, which share one layout.
+
+The text is searched for a few landmarks with `bytes.find` and never split into lines: the steps
+lie between landmarks, and their tables are decoded together (`columns`).
+"""
 
 from __future__ import annotations
 
@@ -6,124 +10,208 @@ import re
 
 import numpy as np
 
-from force2geo.logs.fields import ORIGIN, find, numbers, search, stack_steps, table
+from force2geo.logs.fields import (
+    Tables,
+    after,
+    assemble,
+    number,
+    origin,
+    row_pattern,
+    skip_lines,
+    whole,
+)
 from force2geo.logs.log import Log, LogError
+from force2geo.units import BOHR_TO_ANGSTROM
 
-_VERSION = re.compile(r"(?:GAMESS VERSION = (.*?)\s*\*|(?:Firefly|PC GAMESS) version\s+([\d.]+))")
-_RUN = re.compile(r"^ *SCFTYP=\w+ +RUNTYP=(\w+)", re.MULTILINE)
-_SCF = re.compile(r"^ *SCFTYP=(\w+) +RUNTYP", re.MULTILINE)
-_DFT = re.compile(r"^ {1,5}DFTTYP=(\w+)(?: +TDDFT|\s*$)", re.MULTILINE)
-_MP = re.compile(r"MPLEVL= *(\d+)")
-_BASIS = re.compile(r"GBASIS=(\S+) +IGAUSS= *(\d+)")
-_POLAR = re.compile(r"NDFUNC= *(\d+)")
-_CHARGE = re.compile(r"CHARGE OF MOLECULE += *(-?\d+)")
-_MULTIPLICITY = re.compile(r"(?:SPIN|STATE) MULTIPLICITY += *(\d+)")
-_OCCUPIED = re.compile(r"OCCUPIED ORBITALS \(ALPHA\) += *(\d+)")
-_FINISHED = re.compile(r"EXECUTION OF (?:GAMESS|FIREFLY|PC GAMESS) TERMINATED NORMALLY", re.I)
-_CONVERGED = "EQUILIBRIUM GEOMETRY LOCATED"
+BANNERS = (b"GAMESS VERSION =", b"Firefly version", b"PC GAMESS version")
 
-_MARK = re.compile(
-    r"COORDINATES OF ALL ATOMS ARE \(ANGS\)"
-    r"|^ FINAL (?:\S+ )?ENERGY IS +(?P<energy>\S+)"
-    r"|GRADIENT \(HARTREE/BOHR\)"
-    r"|" + re.escape(_CONVERGED),
-    re.MULTILINE,
-)
-_ATOM = re.compile(
-    r"[ \t]*[A-Za-z]\w*[ \t]+(\d+)\.\d?[ \t]*(-?\d+\.\d{10}|\*+)[ \t]*(-?\d+\.\d{10}|\*+)"
-    r"[ \t]*(-?\d+\.\d{10}|\*+)[ \t]*\n"
-)
-_SLOPE = re.compile(
-    r"[ \t]*\d+[ \t]+[A-Za-z]\w*[ \t]+(\d+)\.\d[ \t]*(-?\d+\.\d{7}|\*+)[ \t]*(-?\d+\.\d{7}|\*+)"
-    r"[ \t]*(-?\d+\.\d{7}|\*+)[ \t]*\n"
-)
-_ORBITAL_INDICES = re.compile(r"^ +\d+(?: +\d+)*[ \t]*\n((?: +-?\d+\.\d{4})+)[ \t]*$", re.MULTILINE)
-_DIPOLE = re.compile(r"/D/  \(DEBYE\)\s*\n((?: +-?\d+\.\d+){4})")
+_ALL_ATOMS = b"COORDINATES OF ALL ATOMS ARE (ANGS)"
+_UNIQUE_ATOMS = b"COORDINATES OF SYMMETRY UNIQUE ATOMS (ANGS)"
+_FIRST_IN_BOHR = b"COORDINATES (BOHR)"
+_GRADIENT = b"GRADIENT (HARTREE/BOHR)"
+_LOCATED = b"EQUILIBRIUM GEOMETRY LOCATED"
+_LABEL = rb"[ \t]*([A-Za-z]\S*[ \t]+\d+)\.\d?"
+_POSITIONS = Tables(row_pattern(_LABEL, 10), 1, "coordinates")
+_SLOPES = Tables(row_pattern(rb"[ \t]*\d+[ \t]+([A-Za-z]\S*[ \t]+\d+)\.\d?", 7), 1, "gradient")
+_SEMIEMPIRICAL = ("PM3", "AM1", "MNDO", "RM1")
+# GAMESS's B3LYP has the fifth form of VWN since it has B3LYP, Firefly's the first in RPA
+# parameters (its manual on DFT; PySCF on the real logs agrees for GAMESS).
+_B3LYP = {
+    ("gamess", "b3lyp"): "b3lyp(vwn5)",
+    ("gamess", "b3lypv1r"): "b3lyp(vwn-rpa)",
+    ("gamess", "b3lypv3"): "b3lyp(vwn3)",
+    ("firefly", "b3lyp"): "b3lyp(vwn-rpa)",
+    ("firefly", "b3lyp1"): "b3lyp(vwn-rpa)",
+    ("firefly", "b3lyp5"): "b3lyp(vwn5)",
+}
 
 
-def _method(text: str, energy_line: str) -> str:
-    for name in ("PM3", "AM1", "MNDO"):
-        if name in energy_line:
-            return name.lower()
-    functionals = [name for name in _DFT.findall(text) if name != "NONE"]
-    if functionals:
-        return functionals[-1].lower()
-    return "hf" if int(find(_MP, text, "0")) == 0 else "mp2"
+def _banner(data: bytes) -> tuple[str, str]:
+    for banner in BANNERS:
+        found = data.find(banner, 0, 40_000)
+        if found >= 0:
+            line = data[found + len(banner) : data.find(b"\n", found)]
+            version = line.split(b"*")[0].split(b",")[0].strip().decode("latin-1")
+            return ("gamess" if banner.startswith(b"GAMESS") else "firefly"), version
+    raise LogError("no GAMESS or Firefly banner")
 
 
-def _basis(text: str) -> str:
-    match = _BASIS.search(text)
-    if match is None:
-        return ""
-    kind, gaussians = match.group(1).upper(), match.group(2)
+def _basis(data: bytes, start: int, stop: int) -> str:
+    kind = after(data, b"GBASIS=", start, stop).upper()
+    gaussians = after(data, b"IGAUSS=", start, stop)
     if kind == "STO":
         return f"sto-{gaussians}g"
-    names = {"N31": f"{gaussians}-31g", "N311": f"{gaussians}-311g"}
-    return names.get(kind, kind.lower()) + "*" * int(find(_POLAR, text, "0"))
+    names = {"N31": f"{gaussians}-31g", "N21": f"{gaussians}-21g", "N311": f"{gaussians}-311g"}
+    polar = whole(after(data, b"NDFUNC=", start, stop), 0)
+    return names.get(kind, kind.lower()) + "*" * min(polar, 2)
 
 
-def parse(text: str) -> Log:
-    """Return the steps of a GAMESS or Firefly optimisation; `LogError` when it is none."""
-    version = search(_VERSION, text, "GAMESS or Firefly banner")
-    run = find(_RUN, text).lower()
+def _method(program: str, energy_line: bytes, options: tuple[bytes, int, int]) -> tuple[str, str]:
+    """Return the method and the form of its functional."""
+    label = energy_line.decode("latin-1").upper()
+    for name in _SEMIEMPIRICAL:
+        if name in label:
+            return name.lower(), ""
+    if whole(after(options[0], b"MPLEVL=", *options[1:]), 0):
+        return "mp2", ""
+    functional = after(options[0], b"DFTTYP=", *options[1:]).lower()
+    named = re.search(r"FINAL (?:R|U|RO)-(\S+) ENERGY", label)
+    if named:
+        functional = named.group(1).lower()
+    if functional in ("", "none"):
+        return "hf", ""
+    form = _B3LYP.get((program, functional), functional)
+    return ("b3lyp" if form.startswith("b3lyp") else functional), form
+
+
+def _marks(data: bytes, mark: bytes) -> list[int]:
+    found, position = [], data.find(mark)
+    while position >= 0:
+        found.append(position)
+        position = data.find(mark, position + len(mark))
+    return found
+
+
+def _energy(data: bytes, start: int, stop: int) -> tuple[float, bytes]:
+    """Return the last energy printed between two places, NaN when there is none, and its line."""
+    line = data.rfind(b" FINAL ", start, stop)
+    found = data.find(b"ENERGY IS", line, line + 60) if line >= 0 else -1
+    end = data.find(b"\n", found, found + 120) if found >= 0 else -1
+    if end < 0:
+        return np.nan, b""
+    words = data[found + 9 : end].split(None, 1)
+    energy = number(words[0], found) if words else np.nan
+    # An SCF that did not converge prints zero.
+    return (energy or np.nan), data[line:end]
+
+
+def _first_step(data: bytes, stop: int) -> int | None:
+    """Return where the input geometry's rows begin when the first step has no other."""
+    found = data.find(_FIRST_IN_BOHR, 0, stop)
+    if found < 0 or data.find(_GRADIENT, found, stop) < 0:
+        return None
+    return skip_lines(data, found, 2)
+
+
+def parse(data: bytes) -> Log:
+    """Return the steps of one GAMESS or Firefly optimisation; `LogError` when it is none."""
+    marks = _marks(data, _ALL_ATOMS)
+    unique = not marks
+    if unique:
+        marks = _marks(data, _UNIQUE_ATOMS)
+    head = marks[0] if marks else len(data)
+    program, version = _banner(data)
+    summary = max(data.find(b"CHARGE OF MOLECULE", 0, head), 0)
+    options = (data, max(data.find(b"$CONTRL OPTIONS", summary, head), 0), head)
+    run = after(data, b"RUNTYP=", *options[1:]).lower()
     if run != "optimize":
         raise LogError(f"run type is '{run or 'not given'}', not an optimisation")
-    steps: list[tuple[np.ndarray, float, np.ndarray]] = []
-    atomic_numbers: np.ndarray | None = None
-    positions: np.ndarray | None = None
-    energy: float | None = None
-    energy_line, converged = "", False
-    for mark in _MARK.finditer(text):
-        kind = mark.group()
-        if kind == _CONVERGED:
-            converged = True
-            break
-        if mark["energy"] is not None:
-            energy, energy_line = numbers([mark["energy"]], mark.start())[0], kind
-        elif kind.startswith("COORD"):
-            rows = table(_ATOM, text, mark.end())
-            found = np.array([int(row[0]) for row in rows], dtype=np.uint8)
-            if atomic_numbers is not None and not np.array_equal(found, atomic_numbers):
-                raise LogError("the atoms change between steps", mark.start())
-            atomic_numbers, energy = found, None
-            values = numbers([v for row in rows for v in row[1:]], mark.start())
-            positions = np.array(values).reshape(-1, 3)
-        elif positions is not None and energy is not None:
-            rows = table(_SLOPE, text, mark.end())
-            if len(rows) != len(positions):
-                raise LogError(f"gradient of {len(rows)} of {len(positions)} atoms", mark.start())
-            values = numbers([v for row in rows for v in row[1:]], mark.start())
-            steps.append((positions, energy, np.array(values).reshape(-1, 3)))
-            positions = None
-    stacked = stack_steps(steps)
-    assert atomic_numbers is not None
-    firefly = version.group(2) is not None
+
+    starts = [skip_lines(data, mark, 3) for mark in marks]
+    ends = [*marks[1:], len(data)]
+    bohr = _first_step(data, head)
+    first = bohr if bohr is not None else (starts[0] if starts else len(data))
+    rows = _POSITIONS.rows(data, first)
+    atoms = whole(after(data, b"TOTAL NUMBER OF ATOMS", summary, head), len(rows))
+    if not rows:
+        raise LogError("no geometry before the log ends")
+    if len(rows) != atoms:
+        what = "only the symmetry-unique ones of " if unique else ""
+        raise LogError(f"coordinates of {len(rows)} atoms, {what}{atoms} expected", first)
+    labels = [row[0] for row in rows]
+    positions = _POSITIONS.read(data, starts, labels, known=first)
+    if bohr is not None:
+        inside = _POSITIONS.read(data, [bohr], labels) * BOHR_TO_ANGSTROM
+        positions = np.concatenate([inside.round(10), positions])
+        starts, ends = [bohr, *starts], [head, *ends]
+
+    energies, energy_line, slopes = [], b"", {}
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        gradient = data.find(_GRADIENT, start, end)
+        energy, line = _energy(data, start, gradient if gradient >= 0 else end)
+        energies.append(energy)
+        energy_line = line or energy_line
+        if gradient >= 0:
+            slopes[index] = skip_lines(data, gradient, 4)
+    gradients = _SLOPES.read(data, list(slopes.values()), labels)
+    steps = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
+
+    written = origin(data, head)
+    method, functional = _method(program, energy_line, options)
+    # The geometry printed once more when it is found has no energy and begins behind the mark.
+    last = starts[-2] if len(starts) > 1 else starts[-1]
+    located = data.find(_LOCATED, last)
+    semiempirical = method.upper() in _SEMIEMPIRICAL
     log = Log(
-        program="firefly" if firefly else "gamess",
-        version=version.group(2) or version.group(1).strip(),
+        program=program,
+        version=version,
         run=run,
-        method=_method(text, energy_line),
-        basis=_basis(text),
-        charge=int(find(_CHARGE, text, "0")),
-        multiplicity=int(find(_MULTIPLICITY, text, "1")),
-        finished=bool(_FINISHED.search(text)),
-        converged=converged,
-        atomic_numbers=atomic_numbers,
-        positions=stacked[0],
-        energies=stacked[1],
-        gradients=stacked[2],
-        origin=find(ORIGIN, text),
+        method=method,
+        basis=_basis(data, max(data.find(b"BASIS OPTIONS", 0, head), 0), head),
+        charge=whole(after(data, b"CHARGE OF MOLECULE", summary, head), 0),
+        multiplicity=whole(after(data, b" MULTIPLICITY", summary, head), 1),
+        finished=_finished(data),
+        converged=located >= 0,
+        atomic_numbers=np.array([int(label.split()[-1]) for label in labels], dtype=np.uint8),
+        positions=steps[0],
+        energies=steps[1],
+        gradients=steps[2],
+        functional="b3lyp(vwn5)" if "VWN5" in written else functional,
+        spherical=None if semiempirical else after(data, b"ISPHER=", *options[1:]) == "1",
+        origin=written,
     )
-    _read_last_orbitals(text, log)
+    occupied = after(data, b"NUMBER OF OCCUPIED ORBITALS (ALPHA)", summary, head)
+    _read_last_orbitals(data, max(located, last), whole(occupied, 0), log)
     return log
 
 
-def _read_last_orbitals(text: str, log: Log) -> None:
-    occupied = int(find(_OCCUPIED, text, "0"))
-    tail = text[max(0, text.rfind("EIGENVECTORS")) :]
-    levels = [float(v) for row in _ORBITAL_INDICES.findall(tail) for v in row.split()]
-    if 0 < occupied < len(levels):
-        log.homo, log.lumo = levels[occupied - 1], levels[occupied]
-    dipoles = _DIPOLE.findall(text)
-    if dipoles:
-        log.dipole = [float(v) for v in dipoles[-1].split()[:3]]
+def _finished(data: bytes) -> bool:
+    end = data.rfind(b" TERMINATED NORMALLY")
+    return end >= 0 and b"EXECUTION OF" in data[max(0, end - 40) : end]
+
+
+def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> None:
+    """Read frontier orbitals and dipole of the last step, which begins at `start`, if printed."""
+    dipole = data.find(b"/D/  (DEBYE)", start)
+    if dipole >= 0:
+        values = data[skip_lines(data, dipole, 1) :][:200].split(b"\n", 1)[0].split()
+        if len(values) == 4:
+            log.dipole = [number(value, dipole) for value in values[:3]]
+    block = data.find(b" MOLECULAR ORBITALS", start)
+    if block < 0:
+        block = data.find(b"EIGENVECTORS", start)
+    if block < 0 or occupied < 1:
+        return
+    levels: list[bytes] = []
+    empty_line = b"\n\r\n" if data[data.find(b"\n") - 1] == ord("\r") else b"\n\n"
+    # Blocks of up to five orbitals, separated by empty lines: indices, then energies.
+    while len(levels) <= occupied:
+        block = data.find(empty_line, block) + len(empty_line)
+        indices, energies = [*data[block : block + 300].split(b"\n", 2), b"", b""][:2]
+        columns = indices.split()
+        if block < 3 or not columns or columns[0] != b"%d" % (len(levels) + 1):
+            return
+        if len(energies.split()) != len(columns):
+            return
+        levels += energies.split()
+    log.homo, log.lumo = (number(level, block) for level in levels[occupied - 1 : occupied + 1])

@@ -1,4 +1,4 @@
-"""SMASH optimisations and gradients."""
+"""SMASH optimisations and gradients, versions 1 to 3."""
 
 from __future__ import annotations
 
@@ -7,96 +7,108 @@ import re
 import numpy as np
 
 from force2geo.logs.fields import (
-    ORIGIN,
-    find,
-    numbers,
-    search,
-    stack_steps,
+    Tables,
+    after,
+    assemble,
+    number,
+    origin,
+    row_pattern,
+    skip_lines,
     symbols_to_numbers,
-    table,
+    whole,
 )
 from force2geo.logs.log import Log, LogError
 
-_VERSION = re.compile(r"SMASH Version ([\d.]+)")
-_RUN = re.compile(r"Runtype *= *(\w+)")
-_METHOD = re.compile(r"Method *= *([\w-]+)")
-_BASIS = re.compile(r"Basis *= *(\S+)")
-_CHARGE = re.compile(r"Charge *= *(-?\d+)")
-_MULTIPLICITY = re.compile(r"Multi *= *(\d+)")
-_FINISHED = "Your calculation finished"
-_CONVERGED = re.compile(r"Geometry converged", re.IGNORECASE)
-_MARK = re.compile(
-    r"Molecular Geometry \(Angstrom\)|(?:DFT|RHF|UHF) Energy = +(?P<energy>\S+)"
-    r"|Gradient \(Hartree/Bohr\)|==== Geometry converged|Optimized Molecular Geometry"
-)
-_ROW = re.compile(
-    r"[ \t]*([A-Z][a-z]?)\d*[ \t]*(-?\d+\.\d{7}|\*+)[ \t]*(-?\d+\.\d{7}|\*+)"
-    r"[ \t]*(-?\d+\.\d{7}|\*+)[ \t]*\n"
-)
-_OCCUPIED = re.compile(r"Alpha Occupied:((?: *-?\d+\.\d{5})+)")
-_VIRTUAL = re.compile(r"Alpha Virtual :((?: *-?\d+\.\d{5})+)")
-_LEVEL = re.compile(r"-?\d+\.\d{5}")
-_DIPOLE = re.compile(r"Dipole Mom\w+ \(Debye\)[^\n]*\n[^\n]*\n[^\n]*\n((?: +-?\d+\.\d+){4})")
+BANNERS = (b"SMASH Version",)
+
+_GEOMETRY = b"Molecular Geometry (Angstrom)"
+_GRADIENT = b"Gradient (Hartree/Bohr)"
+_LABEL = rb"[ \t]*([A-Z][a-z]?\d*)"
+_POSITIONS = Tables(row_pattern(_LABEL, 7), 0, "coordinates")
+_SLOPES = Tables(row_pattern(_LABEL, 7), 0, "gradient")
+_ENERGY = re.compile(rb"(?:DFT|RHF|UHF) Energy = +(\S+)[^\n]*\n")
+_RUNS = {"opt": "optimize", "optimize": "optimize", "gradient": "gradient"}
+_METHODS = {"hartree-fock": "hf", "hf": "hf"}
+# SMASH's B3LYP has VWN in RPA parameters: PySCF's b3lypg with spherical functions gives the
+# energies of its real logs.
+_B3LYP = {"b3lyp": "b3lyp(vwn-rpa)", "b3lyp5": "b3lyp(vwn5)"}
 
 
-def parse(text: str) -> Log:
-    """Return the steps of a SMASH optimisation or gradient; `LogError` when it is neither."""
-    version = search(_VERSION, text, "SMASH banner").group(1)
-    run = find(_RUN, text).lower()
-    if run not in ("opt", "optimize", "gradient"):
-        raise LogError(f"run type is '{run or 'not given'}', not an optimisation or a gradient")
-    steps: list[tuple[np.ndarray, float, np.ndarray]] = []
-    atomic_numbers: np.ndarray | None = None
-    positions: np.ndarray | None = None
-    energy: float | None = None
-    for mark in _MARK.finditer(text):
-        kind = mark.group()
-        if kind.startswith(("Optimized", "====")):
-            break
-        if mark["energy"] is not None:
-            energy = numbers([mark["energy"]], mark.start())[0]
-            continue
-        rows = table(_ROW, text, mark.end())
-        values = numbers([v for row in rows for v in row[1:]], mark.start())
-        block = np.array(values).reshape(-1, 3)
-        found = symbols_to_numbers([row[0] for row in rows], mark.start())
-        if atomic_numbers is not None and not np.array_equal(found, atomic_numbers):
-            raise LogError("the atoms change between blocks", mark.start())
-        atomic_numbers = found
-        if kind.startswith("Molecular"):
-            positions, energy = block, None
-        elif positions is not None and energy is not None:
-            steps.append((positions, energy, block))
-            positions = None
-    stacked = stack_steps(steps)
-    assert atomic_numbers is not None
-    method = find(_METHOD, text).lower()
+def parse(data: bytes) -> Log:
+    """Return the steps of one SMASH optimisation or gradient; `LogError` when it is neither."""
+    marks = []
+    mark = data.find(_GEOMETRY)
+    while mark >= 0:
+        marks.append(mark)
+        mark = data.find(_GEOMETRY, mark + len(_GEOMETRY))
+    head = marks[0] if marks else len(data)
+    printed = after(data, b"Runtype", 0, head).lower()
+    run = _RUNS.get(printed)
+    if run is None:
+        raise LogError(f"run type is '{printed or 'not given'}', not an optimisation or a gradient")
+    if not marks:
+        raise LogError("no geometry before the log ends")
+    starts = [skip_lines(data, mark, 3) for mark in marks]
+    rows = _POSITIONS.rows(data, starts[0])
+    if not rows:
+        raise LogError("no geometry before the log ends", starts[0])
+    labels = [row[0] for row in rows]
+    atoms = whole(after(data, b"Number of atoms", 0, starts[0]), len(rows))
+    if len(rows) != atoms:
+        raise LogError(f"coordinates of {len(rows)} atoms, {atoms} expected", starts[0])
+    positions = _POSITIONS.read(data, starts, labels, known=starts[0])
+    energies, slopes = [], {}
+    for index, (start, end) in enumerate(zip(starts, [*marks[1:], len(data)], strict=True)):
+        gradient = data.find(_GRADIENT, start, end)
+        line = data.rfind(b" Energy = ", start, gradient if gradient >= 0 else end)
+        energy = _ENERGY.match(data, line - 3) if line >= 0 else None
+        energies.append(number(energy.group(1), line) if energy else np.nan)
+        if gradient >= 0:
+            slopes[index] = skip_lines(data, gradient, 3)
+    gradients = _SLOPES.read(data, list(slopes.values()), labels)
+    steps = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
+    method = after(data, b"Method", 0, head).lower()
+    written = origin(data, head)
     log = Log(
         program="smash",
-        version=version,
-        run="gradient" if run == "gradient" else "optimize",
-        method="hf" if method.startswith("hartree") else method,
-        basis=find(_BASIS, text).rstrip(",").lower().replace("(d)", "*"),
-        charge=int(find(_CHARGE, text, "0")),
-        multiplicity=int(find(_MULTIPLICITY, text, "1")),
-        finished=_FINISHED in text,
-        converged=bool(_CONVERGED.search(text)),
-        atomic_numbers=atomic_numbers,
-        positions=stacked[0],
-        energies=stacked[1],
-        gradients=stacked[2],
-        origin=find(ORIGIN, text),
+        version=after(data, b"SMASH Version", 0, head),
+        run=run,
+        method=_METHODS.get(method, "b3lyp" if method in _B3LYP else method),
+        basis=after(data, b"Basis", 0, head).lower().replace("(d)", "*"),
+        charge=whole(after(data, b"Charge", 0, head), 0),
+        multiplicity=whole(after(data, b"Multi", 0, head), 1),
+        finished=data.rfind(b"Your calculation finished") >= 0,
+        converged=data.find(b"Geometry converged", starts[-2] if len(starts) > 1 else 0) >= 0,
+        atomic_numbers=symbols_to_numbers(labels, starts[0]),
+        positions=steps[0],
+        energies=steps[1],
+        gradients=steps[2],
+        functional="b3lyp(vwn5)" if "VWN5" in written else _B3LYP.get(method, ""),
+        spherical=after(data, b"Spher", 0, head) == "T",
+        origin=written,
     )
-    _read_last_orbitals(text, log)
+    _read_last_orbitals(data, starts[-1], log)
     return log
 
 
-def _read_last_orbitals(text: str, log: Log) -> None:
-    tail = text[max(0, text.rfind("Orbital Energies")) :]
-    occupied = _LEVEL.findall(" ".join(_OCCUPIED.findall(tail)))
-    virtual = _LEVEL.findall(" ".join(_VIRTUAL.findall(tail)))
-    if occupied and virtual:
-        log.homo, log.lumo = float(occupied[-1]), float(virtual[0])
-    dipoles = _DIPOLE.findall(text)
-    if dipoles:
-        log.dipole = [float(v) for v in dipoles[-1].split()[:3]]
+def _levels(data: bytes, key: bytes, start: int, stop: int) -> list[bytes]:
+    found = data.find(key, start, stop)
+    if found < 0:
+        return []
+    return data[found + len(key) : data.find(b"\n", found)].split()
+
+
+def _read_last_orbitals(data: bytes, last_geometry: int, log: Log) -> None:
+    start = max(data.rfind(b"Orbital Energies (H"), data.rfind(b"Eigenvalues (H"))
+    if start >= 0:
+        virtual = data.find(b"Alpha Virtual :", start)
+        occupied = data.rfind(b"Alpha Occupied:", start, virtual)
+        highest = _levels(data, b"Alpha Occupied:", occupied, virtual) if occupied >= 0 else []
+        lowest = _levels(data, b"Alpha Virtual :", virtual, len(data)) if virtual >= 0 else []
+        if highest and lowest:
+            log.homo, log.lumo = number(highest[-1], occupied), number(lowest[0], virtual)
+    dipole = data.rfind(b"Dipole Mom")
+    if dipole >= 0:
+        values = data[skip_lines(data, dipole, 3) :][:200].split(b"\n", 1)[0].split()
+        if len(values) == 4:
+            log.dipole = [number(value, dipole) for value in values[:3]]

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from force2geo.files import atomic_path, write_table
-from force2geo.logs import Log, LogError, parse_log
-from force2geo.logs.archives import MAX_LOG_BYTES, iterate_logs
-from force2geo.logs.names import LogName, compile_pattern, read_name
-from force2geo.store.index import COLUMNS, index_row
-from force2geo.store.lmdb_store import StoreWriter, read_shard
-from force2geo.trajectory import POINT_SETS, Stage, Trajectory
+from force2geo.files import hash_value, write_table
+from force2geo.logs import LogError, parse_log
+from force2geo.logs.archives import Entry, iterate_logs
+from force2geo.store.assemble import RejectedError, add_log, in_order
+from force2geo.store.index import write_index
+from force2geo.store.lmdb_store import StoreWriter
+from force2geo.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason")
-EXPECTED_METHOD = {"pm3": "pm3", "hf": "hf"} | dict.fromkeys(
-    ("dft_1st", "dft_2nd", "dft_points"), "b3lyp"
-)
+    from force2geo.logs.names import NamePattern
 
-
-class RejectedError(Exception):
-    """A log does not fit its molecule; the message says why."""
+REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason", "atoms", "steps")
+_COMMIT_BYTES = 1 << 25
+_COMMIT_LOGS = 2_000
 
 
 @dataclass
@@ -35,57 +31,7 @@ class Counts:
 
     read: int = 0
     rejected: int = 0
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-
-
-def _stage(log: Log, name: LogName) -> Stage:
-    return Stage(
-        program=log.program,
-        version=log.version if not log.origin else f"{log.version}; layout only: {log.origin}",
-        method=log.method,
-        basis=log.basis,
-        converged=log.converged,
-        positions=log.positions,
-        energies=log.energies,
-        gradients=log.gradients,
-        homo=log.homo,
-        lumo=log.lumo,
-        dipole=log.dipole,
-        origin=[name.origin] * len(log.energies) if name.origin else [],
-    )
-
-
-def _join(one: Stage, other: Stage) -> Stage:
-    return Stage(
-        **{
-            **one.__dict__,
-            "positions": np.concatenate([one.positions, other.positions]),
-            "energies": np.concatenate([one.energies, other.energies]),
-            "gradients": np.concatenate([one.gradients, other.gradients]),
-            "origin": one.origin + other.origin,
-        }
-    )
-
-
-def add_log(trajectory: Trajectory, log: Log, name: LogName) -> None:
-    """Add a log to its molecule; `RejectedError` when it does not fit."""
-    if log.method != EXPECTED_METHOD[name.stage]:
-        raise RejectedError(f"method is '{log.method}', expected '{EXPECTED_METHOD[name.stage]}'")
-    if not log.finished:
-        raise RejectedError("the program did not end normally")
-    if trajectory.stages:
-        if not np.array_equal(log.atomic_numbers, trajectory.atomic_numbers):
-            raise RejectedError("atoms differ from the molecule's other stages")
-        if (log.charge, log.multiplicity) != (trajectory.charge, trajectory.multiplicity):
-            raise RejectedError("charge or multiplicity differ from the molecule's other stages")
-    if name.stage in trajectory.stages and name.stage not in POINT_SETS:
-        raise RejectedError("second log for this stage")
-    trajectory.atomic_numbers = log.atomic_numbers
-    trajectory.charge, trajectory.multiplicity = log.charge, log.multiplicity
-    stage = _stage(log, name)
-    if name.stage in trajectory.stages:
-        stage = _join(trajectory.stages[name.stage], stage)
-    trajectory.stages[name.stage] = stage
+    molecules: int = 0
 
 
 def read_identifiers(path: Path | None) -> dict[str, tuple[str, str]]:
@@ -98,49 +44,103 @@ def read_identifiers(path: Path | None) -> dict[str, tuple[str, str]]:
         }
 
 
-def curate(
-    source: Path, target: Path, name_pattern: str, identifiers: dict[str, tuple[str, str]]
-) -> Counts:
-    """Read every log of `source` into the shard `target`; what cannot be used is counted.
+class _Curator:
+    """The state of one shard while its logs go by."""
 
-    A bad log never stops the shard: it becomes a row of `Counts.rejects`.
-    """
-    pattern, counts = compile_pattern(name_pattern), Counts()
-    with atomic_path(target) as part:
-        writer = StoreWriter(part)
-        current: Trajectory | None = None
-        for path, content in iterate_logs(source):
-            name = read_name(pattern, path)
-            row = {"source": source.name, "file": path, "cid": "", "stage": "", "offset": 0}
-            try:
-                if name is None:
-                    raise RejectedError("the path does not match curate.name_pattern")
+    def __init__(
+        self, source: Path, pattern: NamePattern, identifiers: dict[str, tuple[str, str]]
+    ) -> None:
+        self.source, self.pattern, self.identifiers = source, pattern, identifiers
+        self.counts, self.current = Counts(), None  # type: tuple[Counts, Trajectory | None]
+
+    def take(self, entry: Entry, writer: StoreWriter) -> None:
+        """Put a log in its molecule or among the rejects."""
+        row: dict[str, Any] = dict.fromkeys(REJECT_COLUMNS, "")
+        row |= {"source": self.source.name, "file": entry.name, "offset": 0}
+        row |= {"atoms": 0, "steps": 0}
+        try:
+            name = self.pattern.read(entry.name)
+            if name is not None:
                 row |= {"cid": name.cid, "stage": name.stage}
-                if content is None:
-                    raise RejectedError(f"larger than {MAX_LOG_BYTES} bytes")
-                log = parse_log(content)
-                if current is None or current.cid != name.cid:
-                    if current is not None and current.stages:
-                        writer.put(current)
-                    smiles, inchi = identifiers.get(name.cid, ("", ""))
-                    current = writer.get(name.cid) or Trajectory(
-                        name.cid, log.atomic_numbers, smiles=smiles, inchi=inchi
-                    )
-                add_log(current, log, name)
-                counts.read += 1
-            except (LogError, RejectedError) as error:
-                counts.rejected += 1
-                counts.rejects.append(
-                    {**row, "offset": getattr(error, "offset", 0), "reason": str(error)}
+            if entry.content is None:
+                raise RejectedError(entry.reason)
+            if name is None:
+                raise RejectedError("the path does not match curate.name_pattern")
+            log = parse_log(entry.content)
+            row |= {"atoms": len(log.atomic_numbers), "steps": len(log.energies)}
+            if self.current is None or self.current.cid != name.cid:
+                self.flush(writer)
+                smiles, inchi = self.identifiers.get(name.cid, ("", ""))
+                self.current = writer.get(name.cid) or Trajectory(
+                    name.cid, log.atomic_numbers, smiles=smiles, inchi=inchi
                 )
-        if current is not None and current.stages:
-            writer.put(current)
+            replaced = add_log(self.current, log, name)
+            self.counts.read += 1
+            if replaced:
+                writer.rows.append(row | {"reason": replaced})
+        except (LogError, RejectedError) as error:
+            self.counts.rejected += 1
+            for key in ("offset", "atoms", "steps"):
+                row[key] = getattr(error, key, 0) or row[key]
+            writer.rows.append(row | {"reason": str(error)})
+
+    def flush(self, writer: StoreWriter) -> None:
+        """Hand the molecule at hand to the writer."""
+        if self.current is not None and self.current.stages:
+            writer.put(in_order(self.current))
+        self.current = None
+
+
+def _fingerprint(source: Path, name_pattern: str, identifiers: Any) -> str:
+    """Return what tells whether an interrupted run may be taken up."""
+    stat = source.stat()
+    return hash_value([str(source), stat.st_size, stat.st_mtime_ns, name_pattern, identifiers])
+
+
+def curate(
+    source: Path,
+    target: Path,
+    rejects: Path,
+    index: Path,
+    pattern: NamePattern,
+    identifiers: dict[str, tuple[str, str]],
+    progress: Callable[[int], Any] = lambda _: None,
+) -> Counts:
+    """Read every log of `source` into the shard `target`, its `index` and its `rejects`.
+
+    A bad log never stops the shard: it becomes a row of the rejects. A run that was killed is
+    taken up at its last commit and gives the same shard. `target` appears last, when all is done.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.partial")
+    fingerprint = _fingerprint(source, pattern.text, sorted(identifiers.items()))
+    writer = StoreWriter(part)
+    state = writer.state()
+    if state is None or state["fingerprint"] != fingerprint:
+        # Nothing to take up, or the remains of another run.
         writer.close()
-    return counts
-
-
-def write_index(shard: Path, target: Path) -> int:
-    """Write a shard's index, one row per trajectory; return how many."""
-    rows = [index_row(trajectory, shard.name) for trajectory in read_shard(shard)]
-    write_table(target, COLUMNS, rows)
-    return len(rows)
+        part.unlink()
+        writer, state = StoreWriter(part), None
+    curator = _Curator(source, pattern, identifiers)
+    done = 0
+    if state is not None:
+        done, curator.counts = state["done"], Counts(**state["counts"])
+    since = 0
+    for number, entry in enumerate(iterate_logs(source), start=1):
+        if number <= done:
+            continue
+        curator.take(entry, writer)
+        progress(1)
+        since += 1
+        if since >= _COMMIT_LOGS or writer.pending_bytes > _COMMIT_BYTES:
+            curator.flush(writer)
+            counts = curator.counts.__dict__
+            writer.commit({"fingerprint": fingerprint, "done": number, "counts": counts})
+            since = 0
+    curator.flush(writer)
+    writer.commit({"fingerprint": fingerprint, "done": 1 << 62, "counts": curator.counts.__dict__})
+    write_table(rejects, REJECT_COLUMNS, writer.read_rows())
+    writer.finish()
+    curator.counts.molecules = write_index(part, index, target.name)
+    part.replace(target)
+    return curator.counts

@@ -1,4 +1,12 @@
-"""One row per trajectory: what selection and statistics need to know without opening records."""
+"""One row per trajectory: what selection and statistics need to know without opening records.
+
+Parquet columns: `cid`, `shard`, `smiles`, `inchi`, `inchikey`, `scaffold`, `formula`, `elements`,
+`atoms`, `heavy_atoms`, `charge`, `multiplicity`; of each stage `<stage>_steps`, `_status`
+(`converged`, `not converged`, `abnormal`, empty without the stage), `_program`, `_functional`,
+`_energy_first`, `_energy_last` (Hartree), `_max_gradient_first`, `_max_gradient_last` (largest
+norm of an atom's gradient, Hartree/bohr); of the last DFT stage `dft_converged`, `homo`, `lumo`
+(Hartree) and `gap` (eV); `notes` names stages that do not start where the last one ended.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +15,92 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.elements import SYMBOLS
+from force2geo.files import atomic_path
+from force2geo.store.identity import formula
+from force2geo.store.lmdb_store import read_shard
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 from force2geo.units import HARTREE_TO_EV
 
 if TYPE_CHECKING:
-    from force2geo.trajectory import Trajectory
+    from pathlib import Path
 
-_IDENTITY = ("cid", "shard", "smiles", "inchi", "inchikey", "scaffold", "formula", "elements")
-_SIZES = ("atoms", "heavy_atoms")
-_STAGE = tuple(f"{stage}_steps" for stage in PATH_STAGES + POINT_SETS)
-_DFT = ("dft_converged", "energy_first", "energy_last", "max_gradient_last", "homo", "lumo", "gap")
-COLUMNS = _IDENTITY + _SIZES + _STAGE + _DFT
+    import pyarrow as pa
+
+    from force2geo.trajectory import Stage, Trajectory
+
+_TEXT = ("cid", "shard", "smiles", "inchi", "inchikey", "scaffold", "formula", "elements")
+_WHOLE = ("atoms", "heavy_atoms", "charge", "multiplicity")
+_NUMBERS = ("energy_first", "energy_last", "max_gradient_first", "max_gradient_last")
+_BREAK = 0.01  # Å: logs round, and programs turn molecules, which distances do not feel
+_ROWS = 2_000
 
 
-def _identifiers(smiles: str) -> tuple[str, str]:
+def schema() -> pa.Schema:
+    """Return the index's columns and their types."""
+    import pyarrow as pa
+
+    fields = [(name, pa.string()) for name in _TEXT] + [(name, pa.int32()) for name in _WHOLE]
+    for stage in PATH_STAGES + POINT_SETS:
+        fields.append((f"{stage}_steps", pa.int32()))
+        fields += [(f"{stage}_{key}", pa.string()) for key in ("status", "program", "functional")]
+        fields += [(f"{stage}_{key}", pa.float64()) for key in _NUMBERS]
+    fields += [("dft_converged", pa.bool_()), ("homo", pa.float64()), ("lumo", pa.float64())]
+    return pa.schema([*fields, ("gap", pa.float64()), ("notes", pa.string())])
+
+
+def _identifiers(smiles: str, inchi: str) -> tuple[str, str]:
     from rdkit import Chem, RDLogger
     from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 
     RDLogger.DisableLog("rdApp.*")
     molecule = Chem.MolFromSmiles(smiles) if smiles else None
+    if molecule is None and inchi:
+        molecule = Chem.MolFromInchi(inchi)
+    key = (Chem.InchiToInchiKey(inchi) or "") if inchi else ""
     if molecule is None:
-        return "", ""
-    return Chem.MolToInchiKey(molecule), MurckoScaffoldSmiles(mol=molecule)
+        return key, ""
+    return key or Chem.MolToInchiKey(molecule), MurckoScaffoldSmiles(mol=molecule)
 
 
-def _formula(numbers: np.ndarray) -> str:
-    counts = {SYMBOLS[z]: int((numbers == z).sum()) for z in np.unique(numbers)}
-    first = [s for s in ("C", "H") if s in counts]
-    order = first + sorted(set(counts) - set(first))
-    return "".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in order)
+def _distances(positions: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+
+
+def breaks(trajectory: Trajectory) -> list[str]:
+    """Return the stages that do not start where the one before ended, with the change in Å."""
+    found, last = [], None
+    for name in PATH_STAGES:
+        stage = trajectory.stages.get(name)
+        if stage is None:
+            continue
+        if last is not None:
+            first = _distances(stage.positions[0])
+            change = np.abs(first - _distances(last.positions[-1])).max()
+            if change > _BREAK:
+                found.append(f"{name} starts {change:.2f} A off")
+        last = stage
+    return found
+
+
+def _status(stage: Stage) -> str:
+    if stage.status != "normal":
+        return stage.status
+    return "converged" if stage.converged else "not converged"
+
+
+def _steepest(gradient: np.ndarray) -> float | None:
+    value = float(np.linalg.norm(gradient, axis=1).max())
+    return value if value == value else None
+
+
+def _number(value: float) -> float | None:
+    return float(value) if value == value else None
 
 
 def index_row(trajectory: Trajectory, shard: str) -> dict[str, Any]:
-    """Return the row of a trajectory: energies in Hartree, `gap` in eV, gradient Hartree/bohr.
-
-    `energy_*`, `max_gradient_last`, `homo`, `lumo` and `gap` are of the last DFT stage there is.
-    """
+    """Return the row of a trajectory (columns and units: see this module)."""
     numbers = np.asarray(trajectory.atomic_numbers)
-    key, scaffold = _identifiers(trajectory.smiles)
+    key, scaffold = _identifiers(trajectory.smiles, trajectory.inchi)
     row: dict[str, Any] = {
         "cid": trajectory.cid,
         "shard": shard,
@@ -52,23 +108,46 @@ def index_row(trajectory: Trajectory, shard: str) -> dict[str, Any]:
         "inchi": trajectory.inchi,
         "inchikey": key,
         "scaffold": scaffold,
-        "formula": _formula(numbers),
+        "formula": formula(numbers),
         "elements": " ".join(SYMBOLS[z] for z in np.unique(numbers)),
         "atoms": len(numbers),
         "heavy_atoms": int((numbers > 1).sum()),
+        "charge": trajectory.charge,
+        "multiplicity": trajectory.multiplicity,
+        "notes": "; ".join(breaks(trajectory)),
     }
     for name in PATH_STAGES + POINT_SETS:
-        row[f"{name}_steps"] = len(trajectory.stages.get(name, ()))
+        stage = trajectory.stages.get(name)
+        row[f"{name}_steps"] = len(stage) if stage is not None else 0
+        row[f"{name}_status"] = _status(stage) if stage is not None else ""
+        row[f"{name}_program"] = stage.program if stage is not None else ""
+        row[f"{name}_functional"] = stage.functional if stage is not None else ""
+        if stage is not None:
+            row[f"{name}_energy_first"] = _number(stage.energies[0])
+            row[f"{name}_energy_last"] = _number(stage.energies[-1])
+            row[f"{name}_max_gradient_first"] = _steepest(stage.gradients[0])
+            row[f"{name}_max_gradient_last"] = _steepest(stage.gradients[-1])
     last = trajectory.stages.get("dft_2nd", trajectory.stages.get("dft_1st"))
     if last is not None:
-        row |= {
-            "dft_converged": int(last.converged),
-            "energy_first": last.energies[0],
-            "energy_last": last.energies[-1],
-            "max_gradient_last": float(np.linalg.norm(last.gradients[-1], axis=1).max()),
-            "homo": last.homo,
-            "lumo": last.lumo,
-        }
+        row |= {"dft_converged": last.converged, "homo": last.homo, "lumo": last.lumo}
         if last.homo is not None and last.lumo is not None:
             row["gap"] = (last.lumo - last.homo) * HARTREE_TO_EV
     return row
+
+
+def write_index(shard: Path, target: Path, name: str) -> int:
+    """Write a shard's index, one row per trajectory, under the shard's `name`; return how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns, count = schema(), 0
+    with atomic_path(target) as part, pq.ParquetWriter(part, columns) as writer:
+        rows: list[dict[str, Any]] = []
+        for trajectory in read_shard(shard):
+            rows.append(index_row(trajectory, name))
+            if len(rows) == _ROWS:
+                writer.write_table(pa.Table.from_pylist(rows, schema=columns))
+                count, rows = count + len(rows), []
+        if rows:
+            writer.write_table(pa.Table.from_pylist(rows, schema=columns))
+        return count + len(rows)

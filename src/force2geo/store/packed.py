@@ -7,14 +7,23 @@ Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
+from force2geo.store.levels import level_of
+from force2geo.store.lmdb_store import Shard
+from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from force2geo.store.levels import Level
+
+_FLUSH_ATOMS = 1 << 19
 
 SPLITS = ("train", "val", "test")
 
@@ -47,13 +56,20 @@ class PackedWriter:
                 compression="gzip",
                 shuffle=True,
             )
-        self._append("ptr", np.zeros(1, dtype=np.int64))
+        self._buffer: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+        self._buffer["ptr"].append(np.zeros(1, dtype=np.int64))
+        self._atoms = self._flushed = 0
 
-    def _append(self, name: str, values: np.ndarray) -> None:
-        column = self.file[name]
-        old = column.shape[0]
-        column.resize(old + len(values), axis=0)
-        column[old:] = values
+    def _flush(self) -> None:
+        for name, parts in self._buffer.items():
+            if not parts:
+                continue
+            values, column = np.concatenate(parts), self.file[name]
+            old = column.shape[0]
+            column.resize(old + len(values), axis=0)
+            column[old:] = values
+            parts.clear()
+        self._flushed = self._atoms
 
     def add(
         self,
@@ -67,16 +83,61 @@ class PackedWriter:
     ) -> None:
         """Append T snapshots of one molecule: (n,), (T,n,3) Å, (T,) eV, (T,n,3) eV/Å."""
         count, atoms = positions.shape[:2]
-        start = int(self.file["atomic_numbers"].shape[0])
-        self._append("atomic_numbers", np.tile(atomic_numbers, count))
-        self._append("positions", positions.reshape(-1, 3))
-        self._append("forces", forces.reshape(-1, 3))
-        self._append("energy", energy)
-        self._append("cid", np.full(count, cid.encode()))
-        self._append("source", np.full(count, self.sources.index(source)))
-        self._append("split", np.full(count, SPLITS.index(split)))
-        self._append("ptr", start + atoms * np.arange(1, count + 1))
+        values = {
+            "atomic_numbers": np.tile(atomic_numbers, count),
+            "positions": positions.reshape(-1, 3).astype(np.float32),
+            "forces": forces.reshape(-1, 3).astype(np.float32),
+            "energy": energy,
+            "cid": np.full(count, cid.encode()),
+            "source": np.full(count, self.sources.index(source), dtype=np.uint8),
+            "split": np.full(count, SPLITS.index(split), dtype=np.uint8),
+            "ptr": self._atoms + atoms * np.arange(1, count + 1),
+        }
+        for name, part in values.items():
+            self._buffer[name].append(part)
+        self._atoms += count * atoms
+        if self._atoms - self._flushed > _FLUSH_ATOMS:
+            self._flush()
 
-    def close(self) -> None:
-        """Finish the file."""
+    def close(self, references: dict[Level, np.ndarray] | None = None) -> None:
+        """Finish the file; `references` that moved its energies are kept as attributes."""
+        self._flush()
+        if references:
+            self.file.attrs["levels"] = [str(level) for level in references]
+            self.file.attrs["level_references"] = np.array(list(references.values()))
         self.file.close()
+
+
+def pack_trajectories(
+    writer: PackedWriter,
+    shards: Iterable[Path],
+    split_of: dict[str, str],
+    align: Callable[[Level, np.ndarray, np.ndarray], np.ndarray],
+) -> Counter[Level]:
+    """Write the molecules of a split; return how many snapshots there are of each level.
+
+    Snapshots without energy or gradient are left out. A molecule in two shards is taken from the
+    first.
+    """
+    left, levels = dict(split_of), Counter()  # type: tuple[dict[str, str], Counter[Level]]
+    for shard in shards:
+        for record in Shard(shard).records():
+            split = left.pop(record.header["cid"], None)
+            if split is None:
+                continue
+            trajectory = record.trajectory(writer.sources)
+            for source, stage in trajectory.stages.items():
+                whole = np.isfinite(stage.energies) & np.isfinite(stage.gradients).all(axis=(1, 2))
+                level = level_of(stage)
+                levels[level] += int(whole.sum())
+                energies = stage.energies[whole] * HARTREE_TO_EV
+                writer.add(
+                    trajectory.cid,
+                    trajectory.atomic_numbers,
+                    stage.positions[whole],
+                    align(level, trajectory.atomic_numbers, energies),
+                    stage.gradients[whole] * GRADIENT_TO_FORCE,
+                    source,
+                    split,
+                )
+    return levels

@@ -1,0 +1,62 @@
+"""Extended XYZ paths, which this package writes for programs without a log of their own."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from force2geo.logs.log import Log, LogError
+from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BANNERS = (b"Properties=species:S:1:pos:R:3:forces:R:3",)
+
+
+def write_path(path: Path, log: Log) -> None:
+    """Write the steps of a log (eV, eV/Å in the file)."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    frames = []
+    for x, energy, gradient in zip(log.positions, log.energies, log.gradients, strict=True):
+        atoms = Atoms(log.atomic_numbers, x)
+        atoms.info = {
+            "program": log.program, "version": log.version, "method": log.method,
+            "charge": log.charge, "multiplicity": log.multiplicity, "converged": log.converged,
+        }  # fmt: skip
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=energy * HARTREE_TO_EV, forces=gradient * GRADIENT_TO_FORCE
+        )
+        frames.append(atoms)
+    write(path, frames, format="extxyz")
+
+
+def parse(data: bytes) -> Log:
+    """Return the steps of a path written by `write_path`; `LogError` when it is none."""
+    from ase.io import read
+
+    try:
+        frames = read(io.StringIO(data.decode("ascii")), index=":", format="extxyz")
+        info = frames[-1].info
+        return Log(
+            program=str(info["program"]),
+            version=str(info["version"]),
+            run="optimize",
+            method=str(info["method"]),
+            basis="",
+            charge=int(info["charge"]),
+            multiplicity=int(info["multiplicity"]),
+            finished=True,
+            converged=bool(info["converged"]),
+            atomic_numbers=frames[0].numbers.astype(np.uint8),
+            positions=np.array([frame.positions for frame in frames]),
+            energies=np.array([frame.get_potential_energy() for frame in frames]) / HARTREE_TO_EV,
+            gradients=np.array([frame.get_forces() for frame in frames]) / GRADIENT_TO_FORCE,
+        )
+    except Exception as error:  # ASE raises whatever its parser meets
+        raise LogError(f"not a readable extended XYZ path ({error})") from None

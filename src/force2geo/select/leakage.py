@@ -1,0 +1,48 @@
+"""Molecules that pretraining must not see: other data sets' test molecules."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from force2geo.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_COLUMNS = ("inchikey", "inchi", "smiles")
+
+
+def _key(row: dict[str, str]) -> str:
+    from rdkit import Chem
+
+    if row.get("inchikey"):
+        return row["inchikey"]
+    if row.get("inchi"):
+        return str(Chem.InchiToInchiKey(row["inchi"]) or "")
+    molecule = Chem.MolFromSmiles(row.get("smiles") or "")
+    return str(Chem.MolToInchiKey(molecule)) if molecule is not None else ""
+
+
+def read_test_sets(paths: Sequence[Path]) -> frozenset[str]:
+    """Return the skeletons (first blocks of InChIKeys) of the molecules in CSV files.
+
+    Each file has a column `inchikey`, `inchi` or `smiles`. `UserError` names a file without one
+    and a molecule that cannot be read: a test set that is only half kept out is not kept out.
+    """
+    skeletons = set()
+    for path in paths:
+        try:
+            with path.open(newline="", encoding="utf-8") as handle:
+                reader = csv.DictReader(handle)
+                if not set(_COLUMNS) & set(reader.fieldnames or ()):
+                    raise UserError(f"{path}: needs a column {', '.join(_COLUMNS)}")
+                for line, row in enumerate(reader, start=2):
+                    key = _key(row)
+                    if not key:
+                        raise UserError(f"{path}, line {line}: no readable molecule")
+                    skeletons.add(key[:14])
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    return frozenset(skeletons)
