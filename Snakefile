@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from force2geo.config import STAGES, check, shard_sources, stage_settings
+from force2geo.config import STAGES, check, generated_shards, shard_sources, stage_settings
 from force2geo.errors import UserError
 from force2geo.train.recipes import RECIPES
 
@@ -21,6 +21,7 @@ configfile: "config.yaml"
 try:
     check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.json")
     SHARDS = shard_sources(config)
+    GENERATED = generated_shards(config)
 except UserError as error:
     # One line that says what to mend, instead of a traceback.
     sys.exit(str(error))
@@ -36,6 +37,7 @@ TRAINING_THREADS = config["resources"]["training_threads"]
 
 
 include: "workflow/rules/settings.smk"
+include: "workflow/rules/generate.smk"
 include: "workflow/rules/curate.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/audit.smk"

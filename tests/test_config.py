@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from force2geo.config import STAGES, check, shard_sources, stage_settings
+from force2geo.config import STAGES, check, generated_shards, shard_sources, stage_settings
 from force2geo.errors import UserError
 from force2geo.potentials.registry import BACKBONES
 from force2geo.train.recipes import RECIPES
@@ -77,12 +77,21 @@ def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):
     assert set(listed) == set(RECIPES)
 
 
-def test_shards_are_archives_or_folders_of_logs(tmp_path):
+def test_shards_are_archives_or_folders_of_logs_or_generated(tmp_path):
     (tmp_path / "many").mkdir()
-    for name in ("b.tar.xz", "a.tar"):
+    for name in ("b.tar.xz", "a.tar", "c.zip", "notes.txt"):
         (tmp_path / "many" / name).touch()
     (tmp_path / "plain").mkdir()
     logs = [str(tmp_path / "many"), str(tmp_path / "plain")]
-    assert list(shard_sources({"raw": {"logs": logs}})) == ["a", "b", "plain"]
+    config = {"run": "x", "raw": {"logs": logs}, "generate": {"molecules": None, "shard_size": 2}}
+    assert list(shard_sources(config)) == ["a", "b", "c", "plain"]
     with pytest.raises(UserError, match="two shards"):
-        shard_sources({"raw": {"logs": [*logs, logs[0]]}})
+        shard_sources(config | {"raw": {"logs": [*logs, logs[0]]}})
+    with pytest.raises(UserError, match="neither"):
+        shard_sources(config | {"raw": {"logs": []}})
+    (tmp_path / "mine.smi").write_text("O\nC\nN water\n")
+    config |= {"raw": {"logs": []}}
+    config["generate"]["molecules"] = str(tmp_path / "mine.smi")
+    shards = {"generated_00000": ["990000001", "990000002"], "generated_00001": ["990000003"]}
+    assert generated_shards(config) == shards
+    assert shard_sources(config)["generated_00001"] == "results/x/generated/generated_00001.tar"

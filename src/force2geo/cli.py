@@ -12,6 +12,7 @@ from force2geo.errors import UserError
 COMMANDS = {
     "logs": "read quantum-chemistry logs and print what they say",
     "export-logs": "write raw results as logs in PubChemQC's layout, one archive per shard",
+    "generate": "relax your own molecules by the PubChemQC protocol with open programs",
     "label": "compute DFT energies and gradients of more molecules with PySCF",
     "curate": "logs of one shard to trajectories (LMDB), index and rejects",
     "published": "PubChemQCR's LMDB files to shards and back",

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from force2geo.datasets.molecules import read_molecules
 from force2geo.errors import UserError
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 
 STAGES = (
+    "generate",
     "curate",
     "statistics",
     "audit",
@@ -47,6 +49,7 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
         *((f"raw.logs[{i}]", path) for i, path in enumerate(config["raw"]["logs"])),
         *((f"select.test_sets[{i}]", p) for i, p in enumerate(config["select"]["test_sets"])),
         ("raw.identifiers", config["raw"]["identifiers"]),
+        ("generate.molecules", config["generate"]["molecules"]),
     ):
         if value is not None and not Path(value).exists():
             raise UserError(f"config: {key}: no such file or folder '{value}'")
@@ -78,12 +81,29 @@ def shard_sources(config: dict[str, Any]) -> dict[str, str]:
             if name in sources:
                 raise UserError(f"config: raw.logs: two shards are named '{name}'")
             sources[name] = str(archive)
+    for name in generated_shards(config):
+        sources[name] = f"results/{config['run']}/generated/{name}.tar"
+    if not sources:
+        raise UserError("config: neither raw.logs nor generate.molecules is given")
     return sources
+
+
+def generated_shards(config: dict[str, Any]) -> dict[str, list[str]]:
+    """Return `{shard name: CIDs}` of the molecules that the run itself relaxes."""
+    path, size = config["generate"]["molecules"], config["generate"]["shard_size"]
+    if path is None:
+        return {}
+    cids = [molecule.cid for molecule in read_molecules(Path(path))]
+    starts = range(0, len(cids), size)
+    return {f"generated_{i:05d}": cids[start : start + size] for i, start in enumerate(starts)}
 
 
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage may depend on, and nothing else, so that it reruns when that changes."""
     settings: dict[str, Any] = dict(config.get(stage, {}))
+    if stage == "generate":
+        for key in ("molecules", "shard_size"):
+            del settings[key]
     if stage in ("statistics", "audit", "pack", "conformers"):
         settings["shards"] = list(shard_sources(config))
     if stage == "audit":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from force2geo.logs import LogError, parse_log, read_log
-from force2geo.logs.extended_xyz import write_path
+from force2geo.logs.extended_xyz import path_text
 from force2geo.units import EV_PER_KCAL_MOL, HARTREE_TO_EV
 
 DATA = Path(__file__).parent / "data"
@@ -56,7 +56,7 @@ def test_cut_logs_are_data_or_a_reason(name):
 def test_paths_of_other_programs_come_back(tmp_path):
     log = read_log(DATA / "water_hf.pyscf.log")
     log.program, log.version, log.method = "tblite", "0.4", "gfn2-xtb"
-    write_path(tmp_path / "path.xyz", log)
+    (tmp_path / "path.xyz").write_text(path_text(log))
     found = read_log(tmp_path / "path.xyz")
     assert (found.program, found.method, found.converged) == ("tblite", "gfn2-xtb", log.converged)
     np.testing.assert_allclose(found.positions, log.positions, atol=1e-8)

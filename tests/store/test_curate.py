@@ -22,16 +22,18 @@ from force2geo.errors import UserError
 from force2geo.logs import parse_log
 from force2geo.logs.names import NamePattern
 from force2geo.store.curate import curate
+from force2geo.store.identifiers import Identifiers
 from force2geo.store.lmdb_store import Shard, read_shard
 from force2geo.units import HARTREE_TO_EV
 
 
 def run(source, folder, pattern, identifiers=None):
     """Curate into a folder; return counts, trajectories by CID and rejects by file name."""
-    counts = curate(
-        source, folder / "s.lmdb", folder / "s.csv", folder / "s.parquet", pattern,
-        identifiers or {},
-    )  # fmt: skip
+    table = folder / "molecules.csv"
+    lines = [f'{cid},{smiles},"{inchi}"\n' for cid, (smiles, inchi) in (identifiers or {}).items()]
+    table.write_text("cid,smiles,inchi\n" + "".join(lines))
+    paths = folder / "s.lmdb", folder / "s.csv", folder / "s.parquet"
+    counts = curate(source, *paths, pattern, Identifiers(table))
     with (folder / "s.csv").open(newline="") as handle:
         rejects = {row["file"].rsplit("/", 1)[-1]: row for row in csv.DictReader(handle)}
     return counts, {t.cid: t for t in read_shard(folder / "s.lmdb")}, rejects

@@ -157,3 +157,25 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
 
     assert asking(0) == set()
     assert asking(2) == {"benchmark", "pretrain", "relax", "property"}
+
+
+def test_own_molecules_are_relaxed_and_curated(checkout):
+    (checkout / "mine.smi").write_text("[H][H]\nO\nnonsense\n")
+    change = {
+        "run": "own", "raw": {"logs": [], "identifiers": None},
+        "generate": {"molecules": "mine.smi", "shard_size": 2},
+    }  # fmt: skip
+    target = "results/own/store/statistics.json"
+    snakemake(checkout, "--cores", "2", target, change=change)
+    found = json.loads((checkout / target).read_text())
+    assert found["trajectories"] == 2 and found["elements"] == ["H", "O"]
+    assert found["dft_1st"]["status"] == {"converged": 2}
+    reports = sorted((checkout / "results/own/generated/reports").glob("*.json"))
+    errors = [json.loads(path.read_text())["error"] for path in reports]
+    assert errors[:2] == ["", ""] and "Open Babel" in errors[2]
+    # A log that is there is not computed again.
+    log = checkout / "results/own/generated/logs/990000002/990000002.dft_1st.log"
+    before = log.stat().st_mtime_ns
+    reports[1].unlink()
+    text = snakemake(checkout, "--cores", "2", target, change=change)
+    assert log.stat().st_mtime_ns == before and "rule generate" in text

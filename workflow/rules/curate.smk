@@ -2,7 +2,11 @@ rule curate:
     input:
         settings=f"{RUN}/settings/curate.json",
         logs=lambda wildcards: SHARDS[wildcards.shard],
-        identifiers=config["raw"]["identifiers"] or [],
+        identifiers=lambda wildcards: (
+            config["generate"]["molecules"]
+            if wildcards.shard in GENERATED
+            else config["raw"]["identifiers"] or []
+        ),
     output:
         store=f"{RUN}/store/{{shard}}.lmdb",
         index=f"{RUN}/store/{{shard}}.index.parquet",

@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tar (.gz, .bz2, .xz, .zst) or zip archive, folder or file of logs, which may be "
         "compressed themselves",
     )
-    parser.add_argument("--identifiers", type=Path, help="CSV: cid,smiles,inchi")
+    parser.add_argument(
+        "--identifiers",
+        type=Path,
+        help="CSV: cid first, smiles, inchi; or generate's list",
+    )
     parser.add_argument("--store", type=Path, required=True, help="LMDB file to write")
     parser.add_argument("--index", type=Path, required=True, help="Parquet, a row per trajectory")
     parser.add_argument("--rejects", type=Path, required=True, help="CSV, a row per bad log")
@@ -40,11 +44,12 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.files import record_provenance
     from force2geo.logs.names import NamePattern
-    from force2geo.store.curate import curate, read_identifiers
+    from force2geo.store.curate import curate
+    from force2geo.store.identifiers import Identifiers
 
     settings = read_settings(args.settings)
     pattern = NamePattern(settings["name_pattern"], settings.get("stage_names"))
-    identifiers = read_identifiers(args.identifiers)
+    identifiers = Identifiers(args.identifiers)
     with tqdm(unit="log", disable=None) as bar:
         counts = curate(
             args.logs, args.store, args.rejects, args.index, pattern, identifiers, bar.update

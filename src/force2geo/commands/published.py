@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> None:
     """Import or export."""
     from tqdm import tqdm
 
-    from force2geo.store.curate import read_identifiers
+    from force2geo.store.identifiers import Identifiers
     from force2geo.store.published import export_shards, import_published
 
     with tqdm(unit="molecule", disable=None) as bar:
         if args.action == "import":
-            identifiers = read_identifiers(args.identifiers)
+            identifiers = Identifiers(args.identifiers)
             read, rejected = import_published(args.source, args.store, identifiers, bar.update)
             print(f"{args.source}: {read} molecules, {rejected} rejected")
         else:

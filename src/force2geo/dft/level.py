@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -41,10 +42,12 @@ def build_mean_field(
     level: Level = B3LYP,
     charge: int = 0,
     multiplicity: int = 1,
+    log: Path | None = None,
 ) -> Any:
     """Return the PySCF mean-field object of a molecule, not yet run.
 
-    `atomic_numbers` is (n,), `positions` (n,3) in Å. Open shells are spin-unrestricted.
+    `atomic_numbers` is (n,), `positions` (n,3) in Å. Open shells are spin-unrestricted. PySCF
+    writes its output to `log`, when given, in a detail that `logs.pyscf` reads.
     """
     from pyscf import dft, gto, scf
 
@@ -56,7 +59,8 @@ def build_mean_field(
         charge=charge,
         spin=multiplicity - 1,
         unit="Angstrom",
-        verbose=0,
+        verbose=4 if log is not None else 0,
+        output=str(log) if log is not None else None,
     )
     if level.method == "hf":
         field = scf.RHF(molecule) if multiplicity == 1 else scf.UHF(molecule)
@@ -68,3 +72,13 @@ def build_mean_field(
         field = field.density_fit()
     field.conv_tol = level.conv_tol
     return field
+
+
+def on_gpu(field: Any) -> Any:
+    """Return the mean field on the GPU when gpu4pyscf and a GPU are there, else as it is."""
+    try:
+        import gpu4pyscf  # noqa: F401
+        import torch
+    except ImportError:
+        return field
+    return field.to_gpu() if torch.cuda.is_available() else field

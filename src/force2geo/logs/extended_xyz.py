@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from force2geo.logs.log import Log, LogError
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 BANNERS = (b"Properties=species:S:1:pos:R:3:forces:R:3",)
 
 
-def write_path(path: Path, log: Log) -> None:
-    """Write the steps of a log (eV, eV/Å in the file)."""
+def path_text(log: Log) -> str:
+    """Return the steps of a log as text (eV, eV/Å in the file)."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
@@ -26,18 +22,20 @@ def write_path(path: Path, log: Log) -> None:
     for x, energy, gradient in zip(log.positions, log.energies, log.gradients, strict=True):
         atoms = Atoms(log.atomic_numbers, x)
         atoms.info = {
-            "program": log.program, "version": log.version, "method": log.method,
+            "program": log.program, "version": log.version or "unknown", "method": log.method,
             "charge": log.charge, "multiplicity": log.multiplicity, "converged": log.converged,
         }  # fmt: skip
         atoms.calc = SinglePointCalculator(
             atoms, energy=energy * HARTREE_TO_EV, forces=gradient * GRADIENT_TO_FORCE
         )
         frames.append(atoms)
-    write(path, frames, format="extxyz")
+    text = io.StringIO()
+    write(text, frames, format="extxyz")
+    return text.getvalue()
 
 
 def parse(data: bytes) -> Log:
-    """Return the steps of a path written by `write_path`; `LogError` when it is none."""
+    """Return the steps of a path written by `path_text`; `LogError` when it is none."""
     from ase.io import read
 
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from force2geo.logs.log import Log, LogError
 
-_SAME_POINT = 1e-4  # Å: a restart reads its geometry back with the digits printed
+_SAME_POINT = 1e-6  # Å: a restart reads its geometry back with the digits printed
 _NEXT_STEP = 0.3  # Å: an optimiser's step limit; a restart may begin at the step planned
 _SAME_ENERGY = 1e-5  # Hartree: two self-consistent fields at one geometry
 _LEVEL = ("program", "method", "functional", "basis", "spherical", "charge", "multiplicity")

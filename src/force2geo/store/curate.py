@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from force2geo.logs.names import NamePattern
+    from force2geo.store.identifiers import Identifiers
 
 REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason", "atoms", "steps")
 _COMMIT_BYTES = 1 << 25
@@ -34,22 +34,10 @@ class Counts:
     molecules: int = 0
 
 
-def read_identifiers(path: Path | None) -> dict[str, tuple[str, str]]:
-    """Return `{cid: (smiles, inchi)}` of a CSV with the columns `cid,smiles,inchi`."""
-    if path is None:
-        return {}
-    with path.open(newline="") as handle:
-        return {
-            row["cid"].zfill(9): (row["smiles"], row["inchi"]) for row in csv.DictReader(handle)
-        }
-
-
 class _Curator:
     """The state of one shard while its logs go by."""
 
-    def __init__(
-        self, source: Path, pattern: NamePattern, identifiers: dict[str, tuple[str, str]]
-    ) -> None:
+    def __init__(self, source: Path, pattern: NamePattern, identifiers: Identifiers) -> None:
         self.source, self.pattern, self.identifiers = source, pattern, identifiers
         self.counts, self.current = Counts(), None  # type: tuple[Counts, Trajectory | None]
 
@@ -70,7 +58,7 @@ class _Curator:
             row |= {"atoms": len(log.atomic_numbers), "steps": len(log.energies)}
             if self.current is None or self.current.cid != name.cid:
                 self.flush(writer)
-                smiles, inchi = self.identifiers.get(name.cid, ("", ""))
+                smiles, inchi = self.identifiers.get(name.cid)
                 self.current = writer.get(name.cid) or Trajectory(
                     name.cid, log.atomic_numbers, smiles=smiles, inchi=inchi
                 )
@@ -91,7 +79,7 @@ class _Curator:
         self.current = None
 
 
-def _fingerprint(source: Path, name_pattern: str, identifiers: Any) -> str:
+def _fingerprint(source: Path, name_pattern: str, identifiers: str) -> str:
     """Return what tells whether an interrupted run may be taken up."""
     stat = source.stat()
     return hash_value([str(source), stat.st_size, stat.st_mtime_ns, name_pattern, identifiers])
@@ -103,7 +91,7 @@ def curate(
     rejects: Path,
     index: Path,
     pattern: NamePattern,
-    identifiers: dict[str, tuple[str, str]],
+    identifiers: Identifiers,
     progress: Callable[[int], Any] = lambda _: None,
 ) -> Counts:
     """Read every log of `source` into the shard `target`, its `index` and its `rejects`.
@@ -113,7 +101,7 @@ def curate(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.partial")
-    fingerprint = _fingerprint(source, pattern.text, sorted(identifiers.items()))
+    fingerprint = _fingerprint(source, pattern.text, identifiers.fingerprint())
     writer = StoreWriter(part)
     state = writer.state()
     if state is None or state["fingerprint"] != fingerprint:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from force2geo.store.identifiers import Identifiers
+
 _COMMIT_BYTES = 1 << 25
 
 
 def import_published(
     source: Path,
     store: Path,
-    identifiers: dict[str, tuple[str, str]],
+    identifiers: Identifiers,
     progress: Callable[[int], Any] = lambda _: None,
 ) -> tuple[int, int]:
     """Write a published LMDB as a shard with index and rejects; return molecules and rejects.
@@ -38,7 +40,7 @@ def import_published(
             progress(1)
             reason = str(found) if isinstance(found, Exception) else ""
             if not isinstance(found, Exception):
-                found.smiles, found.inchi = identifiers.get(found.cid, ("", ""))
+                found.smiles, found.inchi = identifiers.get(found.cid)
                 reason = contradiction(found.inchi, found.atomic_numbers, found.charge)
             if reason or isinstance(found, Exception):
                 row = dict.fromkeys(REJECT_COLUMNS, "") | {"offset": 0, "atoms": 0, "steps": 0}

@@ -1,0 +1,170 @@
+"""The open protocol on small molecules, and the audit of what is in a store."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from force2geo.cli import main
+from force2geo.datasets.molecules import read_molecules
+from force2geo.dft import generate as protocol
+from force2geo.dft.audit import check_energy
+from force2geo.dft.generate import Settings, generate
+from force2geo.errors import UserError
+from force2geo.logs import read_log
+from force2geo.store.levels import align, fit_levels, mixed_levels
+from force2geo.store.lmdb_store import StoreWriter
+from force2geo.trajectory import Stage, Trajectory
+from force2geo.units import HARTREE_TO_EV
+
+STAGES = ("pm3", "hf", "dft_1st")
+
+
+@pytest.fixture
+def water(tmp_path):
+    (tmp_path / "mine.csv").write_text("cid,inchi\n962,InChI=1S/H2O/h1H2\n")
+    return read_molecules(tmp_path / "mine.csv")[0]
+
+
+@pytest.mark.parametrize("mopac", [True, False])
+def test_each_stage_starts_where_the_last_one_ended(tmp_path, water, monkeypatch, mopac):
+    program = protocol.find_mopac() if mopac else None
+    if mopac and program is None:
+        pytest.skip("MOPAC is not installed")
+    monkeypatch.setattr(protocol, "find_mopac", lambda: program)
+    report = generate(water, tmp_path / "out", Settings())
+    assert report.error == "" and [s.stage for s in report.stages] == list(STAGES)
+    logs = [read_log(tmp_path / f"out/000000962/000000962.{stage}.log") for stage in STAGES]
+    assert [log.method for log in logs] == ["pm3" if mopac else "gfn2-xtb", "hf", "b3lyp"]
+    assert logs[2].functional == "b3lyp(vwn5)" and logs[2].spherical is False
+    for log in logs:
+        assert log.converged and log.finished and np.isfinite(log.gradients).all()
+    for before, after in itertools.pairwise(logs):
+        np.testing.assert_allclose(after.positions[0], before.positions[-1], atol=1e-7)
+        # Both relaxed: the gradient of the last step is small, that of the next level is not.
+    assert np.abs(logs[2].gradients[-1]).max() < 5e-4 < np.abs(logs[2].gradients[0]).max()
+    assert abs(logs[0].gradients[-1]).max() < 0.05 / 27.2 * 0.53 * 1.01
+    assert logs[2].energies[-1] == pytest.approx(-76.3718, abs=2e-3)
+    assert np.linalg.norm(logs[2].dipole) == pytest.approx(2.1, abs=0.2)
+
+
+def test_a_stage_that_fails_ends_its_molecule_and_no_other(tmp_path, water, monkeypatch):
+    def explode(*_):
+        raise ArithmeticError("the SCF\n  exploded")
+
+    monkeypatch.setattr(protocol, "_relax_with_pyscf", explode)
+    report = generate(water, tmp_path, Settings())
+    assert report.error == "hf: ArithmeticError: the SCF exploded"
+    assert json.loads((tmp_path / "000000962/000000962.json").read_text())["error"]
+    assert (tmp_path / "000000962/000000962.pm3.log").exists()
+    assert not (tmp_path / "000000962/000000962.hf.log").exists()
+
+
+def test_lists_of_molecules(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("cid,smiles\n5,C\n,O\n")
+    assert [m.cid for m in read_molecules(path)] == ["000000005", "990000002"]
+    for text, message in (
+        ("name\nx\n", "needs a column"), ("smiles\n\nC\n\"\"\n", "neither"),
+        ("cid,smiles\n5,C\n5,O\n", "twice"), ("cid,smiles\nx,C\n", "not a CID"),
+    ):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_molecules(path)
+
+
+def stage_of(log, **more):
+    about = {key: getattr(log, key) for key in (
+        "program", "version", "method", "basis", "converged", "positions", "energies",
+        "gradients", "functional", "spherical",
+    )}  # fmt: skip
+    return Stage(**(about | more))
+
+
+def test_audit_tells_levels_apart_on_real_logs(shared_data):
+    log = read_log(shared_data / "logs/smash/v302_formaldehyde_b3lyp_opt.out")
+    real = Trajectory("000000712", log.atomic_numbers, stages={"dft_1st": stage_of(log)})
+    found = check_energy(real, "dft_1st", 1e-4)
+    assert found["verdict"] == "agrees" and abs(found["difference"]) < 1e-5
+    # The same numbers under GAMESS's name are 0.06 Hartree off, and the audit says what they are.
+    wrong = stage_of(log, functional="b3lyp(vwn5)", spherical=False)
+    found = check_energy(Trajectory("000000712", log.atomic_numbers, stages={"dft_1st": wrong}),
+                         "dft_1st", 1e-4)  # fmt: skip
+    assert found["verdict"] == "is at another level: b3lypg, spherical functions"
+    assert found["difference"] == pytest.approx(0.057, abs=1e-3)
+
+
+def shard(tmp_path, rng, count=60):
+    """Molecules whose energies are sums of elements' ones, on two programs' scales."""
+    writer = StoreWriter(tmp_path / "s.lmdb")
+    energies = {1: -0.5, 6: -37.8, 8: -75.0}
+    shift = {"gamess": {1: 0.0, 6: 0.0, 8: 0.0}, "smash": {1: -0.001, 6: -0.02, 8: -0.03}}
+    for number in range(count):
+        program = "smash" if number % 3 == 0 else "gamess"
+        z = rng.choice([1, 6, 8], size=rng.integers(3, 9)).astype(np.uint8)
+        total = sum(energies[k] + shift[program][k] for k in z)
+        stage = Stage(
+            program=program, version="", method="b3lyp", basis="6-31g*", converged=True,
+            positions=rng.normal(size=(2, len(z), 3)).round(7),
+            energies=np.array([total, total]).round(9),
+            gradients=np.zeros((2, len(z), 3)),
+            functional="b3lyp(vwn-rpa)" if program == "smash" else "b3lyp(vwn5)",
+            spherical=program == "smash",
+        )  # fmt: skip
+        writer.put(Trajectory(f"{number:09d}", z, stages={"dft_1st": stage}))
+    writer.finish()
+    return tmp_path / "s.lmdb"
+
+
+def test_references_bring_programs_to_one_scale(tmp_path):
+    path = shard(tmp_path, np.random.default_rng(0))
+    cids = {f"{number:09d}" for number in range(60)}
+    references = fit_levels([path], ["dft_1st"], cids)
+    assert [level.program for level in references] == ["gamess", "smash"]
+    gamess, smash = references.values()
+    assert (smash - gamess)[[1, 6, 8]] == pytest.approx(
+        np.array([-0.001, -0.02, -0.03]) * HARTREE_TO_EV, abs=2e-3
+    )
+    level = list(references)[1]
+    moved = align(references)(level, np.array([6, 8]), np.array([-112.85 * HARTREE_TO_EV]))
+    assert moved / HARTREE_TO_EV == pytest.approx(-112.80, abs=2e-4)
+    assert align(None)(level, np.array([6]), np.array([1.0])) == 1.0
+
+
+def test_mixed_scales_are_warned_of_and_packed_on_one(tmp_path, capsys):
+    path = shard(tmp_path, np.random.default_rng(0))
+    split = {"train": [f"{number:09d}" for number in range(60)], "val": [], "test": []}
+    (tmp_path / "selection.json").write_text(json.dumps({"random": split}))
+    import h5py
+
+    for aligned in (False, True):
+        use = {"split": "random", "sources": ["dft_1st"], "reference_per_level": aligned}
+        (tmp_path / "pack.json").write_text(json.dumps({"pretrain": use}))
+        assert main([
+            "pack", "--settings", str(tmp_path / "pack.json"), "--use", "pretrain", "--selection",
+            str(tmp_path / "selection.json"), "--store", str(tmp_path),
+            "--out", str(tmp_path / f"{aligned}.h5"),
+        ]) == 0  # fmt: skip
+        assert ("2 energy scales" in capsys.readouterr().err) is not aligned
+    with h5py.File(tmp_path / "True.h5") as file:
+        numbers, ptr = file["atomic_numbers"][:], file["ptr"][:]
+        sums = [
+            sum({1: -0.5, 6: -37.8, 8: -75.0}[z] for z in numbers[a:b])
+            for a, b in itertools.pairwise(ptr)
+        ]
+        np.testing.assert_allclose(file["energy"][:] / HARTREE_TO_EV, sums, atol=1e-3)
+        assert len(file.attrs["levels"]) == 2
+    audit = tmp_path / "audit.json"
+    uses = {"uses": {"pretrain": ["dft_1st"]}, "sample": 0}
+    (tmp_path / "audit_settings.json").write_text(json.dumps(uses))
+    assert main([
+        "audit", "--settings", str(tmp_path / "audit_settings.json"), "--store", str(tmp_path),
+        "--out", str(audit),
+    ]) == 0  # fmt: skip
+    assert "pretrain: snapshots on 2 energy scales" in capsys.readouterr().err
+    report = json.loads(audit.read_text())
+    assert [(r["program"], r["molecules"]) for r in report["levels"]] == [
+        ("gamess", 40), ("smash", 20),
+    ]  # fmt: skip
+    assert path.exists() and mixed_levels({}) == ""

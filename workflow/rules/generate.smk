@@ -1,0 +1,37 @@
+rule generate:
+    input:
+        settings=f"{RUN}/settings/generate.json",
+        molecules=config["generate"]["molecules"] or [],
+    output:
+        f"{RUN}/generated/reports/{{cid}}.json",
+    log:
+        f"{RUN}/logs/generate/{{cid}}.log",
+    wildcard_constraints:
+        cid=r"\d{9}",
+    params:
+        # Not an output: a molecule's finished stages stay when the job is killed.
+        folder=f"{RUN}/generated/logs",
+    shell:
+        "force2geo generate --settings {input.settings:q} --molecules {input.molecules:q}"
+        " --cid {wildcards.cid} --out {params.folder:q} --report {output:q} > {log:q} 2>&1"
+
+
+rule collect:
+    input:
+        lambda wildcards: expand(
+            f"{RUN}/generated/reports/{{cid}}.json", cid=GENERATED[wildcards.shard]
+        ),
+    output:
+        f"{RUN}/generated/{{shard}}.tar",
+    log:
+        f"{RUN}/logs/collect/{{shard}}.log",
+    wildcard_constraints:
+        shard="generated_[0-9]+",
+    params:
+        cids=lambda wildcards: "\n".join(GENERATED[wildcards.shard]),
+        folder=f"{RUN}/generated/logs",
+    shell:
+        # Sorted, without times and owners: the same logs give the same archive.
+        "printf '%s\\n' {params.cids:q} | tar --create --file {output:q} --directory"
+        " {params.folder:q} --exclude='*.json' --exclude='.*' --sort=name --mtime=@0"
+        " --owner=0 --group=0 --numeric-owner --files-from=- > {log:q} 2>&1"
