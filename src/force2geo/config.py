@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from force2geo.datasets.molecules import read_molecules
 from force2geo.errors import UserError
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
+from force2geo.molecules import read_molecules
 
 STAGES = (
     "generate",

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.datasets.molecules import read_molecules
 from force2geo.dft import generate as protocol
 from force2geo.dft.audit import check_energy
 from force2geo.dft.generate import Settings, generate
 from force2geo.errors import UserError
 from force2geo.logs import read_log
+from force2geo.molecules import read_molecules
 from force2geo.store.levels import align, fit_levels, mixed_levels
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory

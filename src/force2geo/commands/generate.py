@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from force2geo.config import read_settings
-    from force2geo.datasets.molecules import read_molecules
     from force2geo.dft.generate import Settings
     from force2geo.dft.pool import generate_all
     from force2geo.errors import UserError
     from force2geo.files import write_text
+    from force2geo.molecules import read_molecules
 
     values = read_settings(args.settings) if args.settings else {}
     settings = Settings(**values)

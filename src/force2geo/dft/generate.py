@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from force2geo.datasets.molecules import Molecule
+    from force2geo.molecules import Molecule
 
 PYSCF_STAGES = {
     "hf": Level(method="hf", basis="sto-6g"),

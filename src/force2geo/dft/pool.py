@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from force2geo.datasets.molecules import Molecule
+    from force2geo.molecules import Molecule
 
 
 def generate_all(

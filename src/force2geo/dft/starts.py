@@ -20,7 +20,7 @@ from force2geo.logs.mopac import CONVERGED, parse_aux
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 if TYPE_CHECKING:
-    from force2geo.datasets.molecules import Molecule
+    from force2geo.molecules import Molecule
 
 _MOPAC_SPINS = ("", "", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET")
 _INSTALL = "install them with: pip install 'force2geo[generate]'"

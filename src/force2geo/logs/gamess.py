@@ -128,7 +128,7 @@ def parse(data: bytes) -> Log:
         raise LogError(f"run type is '{run or 'not given'}', not an optimisation")
 
     starts = [skip_lines(data, mark, 3) for mark in marks]
-    ends = [*marks[1:], len(data)]
+    ends = [*marks[1:], len(data)] if marks else []
     bohr = _first_step(data, head)
     first = bohr if bohr is not None else (starts[0] if starts else len(data))
     rows = _POSITIONS.rows(data, first)
@@ -190,6 +190,12 @@ def _finished(data: bytes) -> bool:
     return end >= 0 and b"EXECUTION OF" in data[max(0, end - 40) : end]
 
 
+def _orbital_block(data: bytes, start: int) -> tuple[list[bytes], list[bytes]]:
+    """Return the words of the two lines at `start`."""
+    lines = data[start : start + 300].split(b"\n", 2)
+    return (lines[0].split(), lines[1].split()) if len(lines) > 1 else ([], [])
+
+
 def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> None:
     """Read frontier orbitals and dipole of the last step, which begins at `start`, if printed."""
     dipole = data.find(b"/D/  (DEBYE)", start)
@@ -204,14 +210,21 @@ def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> Non
         return
     levels: list[bytes] = []
     empty_line = b"\n\r\n" if data[data.find(b"\n") - 1] == ord("\r") else b"\n\n"
-    # Blocks of up to five orbitals, separated by empty lines: indices, then energies.
+    # Blocks of up to five orbitals, separated by empty lines: indices, then energies. They are
+    # equally long as a rule, so that the next one need not be searched for.
+    length = 0
     while len(levels) <= occupied:
-        block = data.find(empty_line, block) + len(empty_line)
-        indices, energies = [*data[block : block + 300].split(b"\n", 2), b"", b""][:2]
-        columns = indices.split()
-        if block < 3 or not columns or columns[0] != b"%d" % (len(levels) + 1):
+        guess = _orbital_block(data, block + length) if length else ([], [])
+        if guess[0][:1] == [b"%d" % (len(levels) + 1)]:
+            block += length
+        else:
+            next_block = data.find(empty_line, block) + len(empty_line)
+            if next_block < len(empty_line):
+                return
+            length, block = next_block - block if levels else 0, next_block
+            guess = _orbital_block(data, block)
+        indices, energies = guess
+        if indices[:1] != [b"%d" % (len(levels) + 1)] or len(energies) != len(indices):
             return
-        if len(energies.split()) != len(columns):
-            return
-        levels += energies.split()
+        levels += energies
     log.homo, log.lumo = (number(level, block) for level in levels[occupied - 1 : occupied + 1])

@@ -20,6 +20,7 @@ _PARSERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Log]], ...] = (
     (mopac.OUT_BANNERS, mopac.parse_out),
     (extended_xyz.BANNERS, extended_xyz.parse),
 )
+READER_FAILED = "the reader failed, which is a fault of force2geo: please report it"
 _READ_CR = (gamess.parse, smash.parse)
 _ONE_RUN = (mopac.parse_out, extended_xyz.parse)
 _HEAD = 40_000
@@ -39,15 +40,19 @@ def _program(data: bytes) -> tuple[bytes, Callable[[bytes], Log]]:
 
 
 def _runs(data: bytes, banner: bytes) -> list[tuple[int, int]]:
-    """Return where each run begins and ends, told by banners in boxes or at a line's start."""
-    begins = []
+    """Return where each run begins and ends, told by its banner, boxed or at a line's start."""
     found = data.find(banner)
-    while found >= 0:
-        line = data.rfind(b"\n", 0, found) + 1
-        if not data[line:found].strip(b" *"):
-            begins.append(line)
-        found = data.find(banner, found + len(banner))
-    return list(zip([0, *begins[1:]], [*begins[1:], len(data)], strict=True))
+    line = data.rfind(b"\n", 0, found) + 1
+    if data[line:found].strip(b" *"):
+        return [(0, len(data))]
+    # With all that stands before it on its line: the longer a text, the faster it is searched.
+    boxed = data[line : found + len(banner)]
+    begins = [0]
+    again = data.find(boxed, found)
+    while again >= 0:
+        begins.append(again)
+        again = data.find(boxed, again + len(boxed))
+    return list(zip(begins, [*begins[1:], len(data)], strict=True))
 
 
 def _parse_each(
@@ -59,6 +64,8 @@ def _parse_each(
         except LogError as error:
             error.offset += begin
             yield error
+        except Exception as error:  # a reader's own mistake must not end the shard
+            yield LogError(f"{READER_FAILED} ({type(error).__name__}: {error})", begin)
 
 
 def parse_log(content: bytes) -> Log:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.datasets.molecules import read_molecules
 from force2geo.errors import UserError
+from force2geo.molecules import read_molecules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ class Identifiers:
     """`get(cid)` gives `(smiles, inchi)`, empty texts for a CID that is not in the table.
 
     Of a CSV whose first column is `cid` only the place of each line is kept, 16 bytes a molecule;
-    other lists of molecules (`datasets.molecules`) are held whole.
+    other lists of molecules (`molecules`) are held whole.
     """
 
     def __init__(self, path: Path | None) -> None:
