@@ -21,7 +21,6 @@ from force2geo.logs.fields import (
     whole,
 )
 from force2geo.logs.log import Log, LogError
-from force2geo.units import BOHR_TO_ANGSTROM
 
 BANNERS = (b"GAMESS VERSION =", b"Firefly version", b"PC GAMESS version")
 
@@ -33,6 +32,8 @@ _LOCATED = b"EQUILIBRIUM GEOMETRY LOCATED"
 _LABEL = rb"[ \t]*([A-Za-z]\S*[ \t]+\d+)\.\d?"
 _POSITIONS = Tables(row_pattern(_LABEL, 10), 1, "coordinates")
 _SLOPES = Tables(row_pattern(rb"[ \t]*\d+[ \t]+([A-Za-z]\S*[ \t]+\d+)\.\d?", 7), 1, "gradient")
+# What both programs multiply by: the ratio of geometries their logs print in both units.
+_BOHR = 0.52917724924
 _SEMIEMPIRICAL = ("PM3", "AM1", "MNDO", "RM1")
 # GAMESS's B3LYP has the fifth form of VWN since it has B3LYP, Firefly's the first in RPA
 # parameters (its manual on DFT; PySCF on the real logs agrees for GAMESS).
@@ -72,8 +73,6 @@ def _method(program: str, energy_line: bytes, options: tuple[bytes, int, int]) -
     for name in _SEMIEMPIRICAL:
         if name in label:
             return name.lower(), ""
-    if whole(after(options[0], b"MPLEVL=", *options[1:]), 0):
-        return "mp2", ""
     functional = after(options[0], b"DFTTYP=", *options[1:]).lower()
     named = re.search(r"FINAL (?:R|U|RO)-(\S+) ENERGY", label)
     if named:
@@ -126,6 +125,11 @@ def parse(data: bytes) -> Log:
     run = after(data, b"RUNTYP=", *options[1:]).lower()
     if run != "optimize":
         raise LogError(f"run type is '{run or 'not given'}', not an optimisation")
+    for key in (b"MPLEVL=", b"CITYP", b"CCTYP"):
+        correlated = after(data, key, *options[1:]).upper()
+        if correlated not in ("", "0", "NONE"):
+            name = key.decode().rstrip("=")
+            raise LogError(f"{name} is {correlated}: energies beyond the SCF are not read")
 
     starts = [skip_lines(data, mark, 3) for mark in marks]
     ends = [*marks[1:], len(data)] if marks else []
@@ -141,7 +145,7 @@ def parse(data: bytes) -> Log:
     labels = [row[0] for row in rows]
     positions = _POSITIONS.read(data, starts, labels, known=first)
     if bohr is not None:
-        inside = _POSITIONS.read(data, [bohr], labels) * BOHR_TO_ANGSTROM
+        inside = _POSITIONS.read(data, [bohr], labels) * _BOHR
         positions = np.concatenate([inside.round(10), positions])
         starts, ends = [bohr, *starts], [head, *ends]
 
@@ -200,7 +204,8 @@ def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> Non
     """Read frontier orbitals and dipole of the last step, which begins at `start`, if printed."""
     dipole = data.find(b"/D/  (DEBYE)", start)
     if dipole >= 0:
-        values = data[skip_lines(data, dipole, 1) :][:200].split(b"\n", 1)[0].split()
+        line = skip_lines(data, dipole, 1)
+        values = data[line : line + 200].split(b"\n", 1)[0].split()
         if len(values) == 4:
             log.dipole = [number(value, dipole) for value in values[:3]]
     block = data.find(b" MOLECULAR ORBITALS", start)

@@ -48,7 +48,7 @@ def _runs(data: bytes, banner: bytes) -> list[tuple[int, int]]:
     # With all that stands before it on its line: the longer a text, the faster it is searched.
     boxed = data[line : found + len(banner)]
     begins = [0]
-    again = data.find(boxed, found)
+    again = data.find(boxed, line + 1)
     while again >= 0:
         begins.append(again)
         again = data.find(boxed, again + len(boxed))

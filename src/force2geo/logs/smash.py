@@ -46,6 +46,9 @@ def parse(data: bytes) -> Log:
     run = _RUNS.get(printed)
     if run is None:
         raise LogError(f"run type is '{printed or 'not given'}', not an optimisation or a gradient")
+    method = after(data, b"Method", 0, head).lower()
+    if "mp2" in method:
+        raise LogError("method is 'mp2': energies beyond the SCF are not read")
     if not marks:
         raise LogError("no geometry before the log ends")
     starts = [skip_lines(data, mark, 3) for mark in marks]
@@ -67,7 +70,6 @@ def parse(data: bytes) -> Log:
             slopes[index] = skip_lines(data, gradient, 3)
     gradients = _SLOPES.read(data, list(slopes.values()), labels)
     steps = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
-    method = after(data, b"Method", 0, head).lower()
     written = origin(data, head)
     log = Log(
         program="smash",
@@ -109,6 +111,7 @@ def _read_last_orbitals(data: bytes, last_geometry: int, log: Log) -> None:
             log.homo, log.lumo = number(highest[-1], occupied), number(lowest[0], virtual)
     dipole = data.rfind(b"Dipole Mom")
     if dipole >= 0:
-        values = data[skip_lines(data, dipole, 3) :][:200].split(b"\n", 1)[0].split()
+        line = skip_lines(data, dipole, 3)
+        values = data[line : line + 200].split(b"\n", 1)[0].split()
         if len(values) == 4:
             log.dipole = [number(value, dipole) for value in values[:3]]
