@@ -2,62 +2,135 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential, PropertyModel, build_model
+from force2geo.potentials.published_painn import convert, published_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from ase import Atoms
+
+    from force2geo.potentials.calculator import PotentialCalculator
 
 FORMAT = "force2geo-checkpoint"
 VERSION = 1
+_COINCIDENT = 1e-3  # Å
 UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom", "property": "eV"}
 
 
 class Model:
-    """A trained model that predicts for ASE molecules."""
+    """A trained model that predicts for ASE molecules.
+
+    `mean_energy` says that energies are means over atoms, as in published checkpoints.
+    """
 
     def __init__(
-        self, network: Potential | PropertyModel, provenance: dict[str, Any], device: str
+        self,
+        network: Potential | PropertyModel,
+        provenance: dict[str, Any],
+        device: str,
+        mean_energy: bool = False,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.provenance = provenance
         self.device = device
+        self.mean_energy = mean_energy
+        self._in_dtype: dict[torch.dtype, Potential | PropertyModel] = {}
+
+    def in_dtype(self, dtype: str | torch.dtype | None) -> Potential | PropertyModel:
+        """Return the network with weights in `dtype` (`float64`, say), None as they are."""
+        own = next(self.network.parameters()).dtype
+        wanted = own if dtype is None else _dtype(dtype)
+        if wanted == own:
+            return self.network
+        if wanted not in self._in_dtype:
+            self._in_dtype[wanted] = copy.deepcopy(self.network).to(wanted)
+        return self._in_dtype[wanted]
 
     def predict(
-        self, molecules: Sequence[Atoms], batch_size: int = 256
+        self,
+        molecules: Sequence[Atoms],
+        batch_size: int = 256,
+        dtype: str | torch.dtype | None = None,
+        totals: bool = False,
     ) -> list[dict[str, float | np.ndarray]]:
-        """Return one dict per molecule.
+        """Return one dict per molecule, in the order given.
 
         A potential gives `energy` (eV) and `forces` (n,3) eV/Å; a property model `property` and,
-        where its backbone has vectors, `displacement` (n,3) Å.
+        where its backbone has vectors, `displacement` (n,3) Å. A published potential's energy is
+        its mean over atoms and its forces are the negative gradient of that mean; `totals` turns
+        both into those of the whole molecule, n times as large. `dtype` computes in another
+        precision than the weights were saved in.
         """
-        dtype = next(self.network.parameters()).dtype
+        network = self.in_dtype(dtype)
+        kind = next(network.parameters()).dtype
         results: list[dict[str, float | np.ndarray]] = []
         for first in range(0, len(molecules), batch_size):
             chunk = molecules[first : first + batch_size]
-            batch = collate([m.numbers for m in chunk], [m.positions for m in chunk], dtype)
-            output = self.network(batch.to(self.device))
+            self._check(chunk, first)
+            batch = collate([m.numbers for m in chunk], [m.positions for m in chunk], kind)
+            output = network(batch.to(self.device))
             output.pop("binding", None)
             values = {key: value.cpu() for key, value in output.items()}
             for index in range(batch.size):
                 atoms = slice(int(batch.ptr[index]), int(batch.ptr[index + 1]))
-                results.append(
-                    {
-                        key: float(value[index]) if value.ndim == 1 else value[atoms].numpy()
-                        for key, value in values.items()
-                    }
-                )
+                row = {
+                    key: float(value[index]) if value.ndim == 1 else value[atoms].numpy()
+                    for key, value in values.items()
+                }
+                if self.mean_energy and not totals and "energy" in row:
+                    count = atoms.stop - atoms.start
+                    row |= {"energy": row["energy"] / count, "forces": row["forces"] / count}
+                if not all(np.isfinite(value).all() for value in row.values()):
+                    raise UserError(_why_not_finite(chunk[index], first + index))
+                results.append(row)
         return results
+
+    def _check(self, molecules: Sequence[Atoms], first: int) -> None:
+        """Raise `UserError`, naming the molecule's place, for what no network can answer."""
+        known = self.network.config.get("elements")
+        largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
+        for index, molecule in enumerate(molecules, start=first):
+            if not len(molecule):
+                raise UserError(f"molecule {index}: it has no atoms")
+            if not np.isfinite(molecule.positions).all():
+                raise UserError(f"molecule {index}: positions that are not finite numbers")
+            strange = set(molecule.numbers.tolist()) - set(known or range(1, largest + 1))
+            if strange:
+                names = ", ".join(SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
+                raise UserError(f"molecule {index}: the model has never seen {names}")
+
+    def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:
+        """Return an ASE calculator of a potential: total energy and forces, eV and eV/Å."""
+        from force2geo.potentials.calculator import PotentialCalculator
+
+        return PotentialCalculator(self, dtype)
+
+
+def _dtype(name: str | torch.dtype) -> torch.dtype:
+    found = getattr(torch, name, None) if isinstance(name, str) else name
+    if found not in (torch.float32, torch.float64):
+        raise UserError(f"dtype: '{name}' is neither float32 nor float64")
+    return found
+
+
+def _why_not_finite(molecule: Atoms, index: int) -> str:
+    distances = molecule.get_all_distances() + np.diag(np.full(len(molecule), np.inf))
+    i, j = np.unravel_index(int(distances.argmin()), distances.shape)
+    if len(molecule) > 1 and distances[i, j] < _COINCIDENT:
+        return f"molecule {index}: atoms {i} and {j} stand at one point"
+    return f"molecule {index}: the prediction is not a finite number"
 
 
 def save(network: Potential | PropertyModel, path: Path, provenance: dict[str, Any]) -> None:
@@ -77,17 +150,35 @@ def save(network: Potential | PropertyModel, path: Path, provenance: dict[str, A
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
-    """Return the model of a checkpoint; `UserError` when the file is not one."""
+    """Return the model of a checkpoint, ours or a published PaiNN's state dict.
+
+    `UserError` when the file is neither.
+    """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except Exception as error:
         raise UserError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
+    published = published_state(content)
+    if published is not None:
+        return _load_published(path, published, device)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not a force2geo checkpoint")
+        raise UserError(f"{path}: neither a force2geo checkpoint nor a published PaiNN's weights")
     if content["version"] != VERSION:
         raise UserError(f"{path}: checkpoint version {content['version']}, this reads {VERSION}")
     network = build_model(content["config"])
+    network.config |= content["config"]
     network.load_state_dict(content["state_dict"])
     return Model(network.to(device), content["provenance"], device)
+
+
+def _load_published(path: str | Path, state: dict[str, torch.Tensor], device: str) -> Model:
+    config, converted = convert(state)
+    network = build_model(config)
+    missing, unexpected = network.load_state_dict(converted, strict=False)
+    # Reference energies and a property's scale are ours: zero, and one, is what they stand for.
+    lost = set(missing) - {"head.references", "head.mean", "head.deviation"}
+    if lost or unexpected:
+        raise UserError(f"{path}: a published PaiNN without {', '.join(sorted(lost))}")
+    return Model(network.to(device), {"stage": "published"}, device, mean_energy=True)

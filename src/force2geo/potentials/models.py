@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from force2geo.errors import UserError
 from force2geo.potentials.heads import DisplacementHead, EnergyHead, PropertyHead
+from force2geo.potentials.published_painn import PublishedDisplacementHead
 from force2geo.potentials.registry import build_backbone
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Potential(nn.Module):
 
     def __init__(self, backbone: dict[str, Any]) -> None:
         super().__init__()
-        self.config = {"kind": self.kind, "backbone": dict(backbone)}
+        self.config: dict[str, Any] = {"kind": self.kind, "backbone": dict(backbone)}
         self.backbone = build_backbone(backbone)
         self.head = EnergyHead(backbone["features"])
 
@@ -55,10 +56,12 @@ class PropertyModel(nn.Module):
 
     def __init__(self, backbone: dict[str, Any]) -> None:
         super().__init__()
-        self.config = {"kind": self.kind, "backbone": dict(backbone)}
+        self.config: dict[str, Any] = {"kind": self.kind, "backbone": dict(backbone)}
         self.backbone = build_backbone(backbone)
         self.head = PropertyHead(backbone["features"])
-        self.displacement = DisplacementHead(backbone["features"])
+        published = backbone.get("variant") == "published"
+        head = PublishedDisplacementHead if published else DisplacementHead
+        self.displacement = head(backbone["features"])
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """Return `property` (B,) and, with a vector backbone, `displacement` (N,3) Å."""

@@ -85,6 +85,7 @@ def train_potential(
     torch.manual_seed(settings["seed"])
     train = snapshots.where("train").require("training set")
     model = Potential(settings["backbone"])
+    model.config["elements"] = train.elements()
     references = fit_references(train, settings["reference"])
     model.head.references.copy_(torch.from_numpy(references))
     sets: dict[str, Dataset] = {

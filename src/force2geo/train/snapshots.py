@@ -16,6 +16,8 @@ from force2geo.store.packed import COLUMNS, SPLITS
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CHUNK = 1_000_000
+
 
 @dataclass
 class Snapshots:
@@ -60,23 +62,34 @@ class Snapshots:
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return the snapshots at `indices` (into `rows`) with energies and forces."""
         rows = self.rows[indices]
-        starts, counts = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]
-        ends = np.cumsum(counts)
-        atoms = np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1])
+        atoms, counts = self.atoms(rows)
         lengths = torch.from_numpy(counts)
         return Batch(
             atomic_numbers=torch.from_numpy(self.atomic_numbers[atoms].astype(np.int64)),
             positions=torch.from_numpy(self.positions[atoms]),
             molecule=torch.repeat_interleave(torch.arange(len(rows)), lengths),
-            ptr=torch.from_numpy(np.concatenate([[0], ends])),
+            ptr=torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])),
             energy=torch.from_numpy(self.energy[rows]),
             forces=torch.from_numpy(self.forces[atoms]),
         )
 
+    def atoms(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places (N,) of the atoms of snapshots in the file, and their counts (S,)."""
+        starts, counts = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]
+        ends = np.cumsum(counts)
+        last = int(ends[-1]) if len(ends) else 0
+        return np.repeat(starts - (ends - counts), counts) + np.arange(last), counts
+
+    def elements(self) -> list[int]:
+        """Return the atomic numbers in use, ascending."""
+        present = np.zeros(101, dtype=bool)
+        for first in range(0, len(self.rows), _CHUNK):
+            present[self.atomic_numbers[self.atoms(self.rows[first : first + _CHUNK])[0]]] = True
+        return np.flatnonzero(present).tolist()
+
     def composition(self) -> np.ndarray:
         """Return (S, 101) counts of each element in each snapshot in use."""
-        counts = np.zeros((len(self.rows), 101))
-        for line, row in enumerate(self.rows):
-            numbers = self.atomic_numbers[self.ptr[row] : self.ptr[row + 1]]
-            counts[line] = np.bincount(numbers, minlength=101)
-        return counts
+        atoms, counts = self.atoms(self.rows)
+        cell = np.repeat(np.arange(len(self.rows)) * 101, counts) + self.atomic_numbers[atoms]
+        found = np.bincount(cell, minlength=101 * len(self.rows))
+        return found.reshape(-1, 101).astype(np.float64)
