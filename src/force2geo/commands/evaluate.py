@@ -41,17 +41,17 @@ def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Tabl
     from force2geo.evaluate.tables import (
         TABLE4_RECIPES,
         TABLE6_RECIPES,
-        data_table,
         gap_table,
         sweep_table,
         table2,
         table3,
+        table_a3,
     )
 
     runs = _property_runs(args.property)
     plain = {key: path for key, path in runs.items() if "=" not in key[1]}
     tables = [
-        data_table(args.statistics),
+        table_a3(args.statistics),
         table2({path.parent.name: path for path in args.benchmark}),
         table3(molecules, source),
         gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.files import record_provenance, write_json
     from force2geo.store.merge import merge
     from force2geo.store.statistics import statistics
+    from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
     settings, shards = shards_of(args)
     merge(args.store, shards, args.index, args.rejects)
@@ -42,6 +43,12 @@ def run(args: argparse.Namespace) -> None:
         draw(numbers, args.figures)
     for path in (args.index, args.out):
         record_provenance(path, "statistics", settings, [])
+    for stage in (*PATH_STAGES, *POINT_SETS):
+        found = numbers[stage]
+        print(
+            f"{stage:<11} {found['trajectories']:>9} trajectories {found['snapshots']:>11} "
+            f"snapshots, {found['mean_snapshots']:.1f} each"
+        )
     print(
         f"{numbers['trajectories']} molecules, {numbers['snapshots']} snapshots, "
         f"{numbers['rejected_logs']} logs rejected"

@@ -9,11 +9,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from force2geo.files import code_version
+from force2geo.store.levels import Level
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLES = ("data", "table2", "table3", "table4", "table6", "table11", "table12")
+TABLES = ("tableA3", "table2", "table3", "table4", "table6", "table11", "table12")
 FIGURES = {
     "snapshots": "Snapshots in the store, by stage of the relaxation.",
     "steps": "Steps a relaxation took, by stage.",
@@ -87,26 +88,22 @@ def _figure(path: Path, caption: str) -> str:
 
 
 def _statistics(statistics: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{name}</td><td>{s['trajectories']}</td><td>{s['snapshots']}</td>"
-        f"<td>{s['mean_snapshots']:.1f}</td></tr>"
-        for name, s in statistics.items()
-        if isinstance(s, dict) and "snapshots" in s
-    )
     return (
         f"<p>{statistics['trajectories']} molecules, {statistics['snapshots']} snapshots; "
         f"{statistics['mean_atoms']:.1f} atoms a molecule, "
         f"{statistics['mean_heavy_atoms']:.1f} of them heavy; elements "
         f"{escape(' '.join(statistics['elements']))}; {statistics['rejected_logs']} logs "
-        "rejected.</p><table><thead><tr><th>Stage</th><th>Molecules</th><th>Snapshots</th>"
-        f"<th>Snapshots a molecule</th></tr></thead><tbody>{rows}</tbody></table>"
+        "rejected. Stage by stage: table A3.</p>"
     )
+
+
+def _level(row: dict[str, Any]) -> str:
+    return str(Level(row["program"], row["form"], row["basis"], row["spherical"]))
 
 
 def _audit(report: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(level['stage'])}</td><td class=why>{escape(level['program'])}</td>"
-        f"<td class=why>{escape(level['form'])} {escape(level['basis'])}</td>"
+        f"<tr><td>{escape(level['stage'])}</td><td>{escape(_level(level))}</td>"
         f"<td>{level['molecules']}</td><td>{level['snapshots']}</td></tr>"
         for level in report["levels"]
     )
@@ -118,7 +115,7 @@ def _audit(report: dict[str, Any]) -> str:
     )
     warnings = "".join(f'<p class="verdict">{escape(text)}</p>' for text in report["warnings"])
     return (
-        "<table><thead><tr><th>Stage</th><th>Program</th><th>Level of theory</th><th>Molecules"
+        "<table><thead><tr><th>Stage</th><th>Program and level of theory</th><th>Molecules"
         f"</th><th>Snapshots</th></tr></thead><tbody>{rows}</tbody></table>{warnings}"
         f"<p>Energies recomputed with PySCF:</p><ul>{checks}</ul>"
     )

@@ -84,7 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def data_table(statistics: Path) -> Table:
+def table_a3(statistics: Path) -> Table:
     """Return the data set's counts of appendix A.3, stage by stage."""
     found = _read(statistics)
     rows: dict[str, dict[str, Cell]] = {}
@@ -112,7 +112,7 @@ def data_table(statistics: Path) -> Table:
             f"All stages: with {found['dft_points']['snapshots']} single points off the paths."
         )
     title = "The relaxations in the store"
-    return Table("data", title, "Stage", DATA, rows, published("data"), notes)
+    return Table("tableA3", title, "Stage", DATA, rows, published("tableA3"), notes)
 
 
 def table2(benchmark: dict[str, Path]) -> Table:

@@ -23,8 +23,16 @@ _INVERSE_SQRT_2 = 1 / math.sqrt(2.0)
 _INVERSE_SQRT_3 = 1 / math.sqrt(3.0)
 
 
+def _linear(inside: int, outside: int, bias: bool = True) -> nn.Linear:
+    layer = nn.Linear(inside, outside, bias=bias)
+    nn.init.xavier_uniform_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 def _mlp(inside: int, middle: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inside, middle), nn.SiLU(), nn.Linear(middle, outside))
+    return nn.Sequential(_linear(inside, middle), nn.SiLU(), _linear(middle, outside))
 
 
 class PublishedMessage(nn.Module):
@@ -34,7 +42,7 @@ class PublishedMessage(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(features)
         self.context = _mlp(features, features, 3 * features)
-        self.filters = nn.Linear(basis_size, 3 * features)
+        self.filters = _linear(basis_size, 3 * features)
         self.scale = 1 / math.sqrt(features)
 
     def forward(
@@ -60,7 +68,7 @@ class PublishedUpdate(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.mix = nn.Linear(features, 2 * features, bias=False)
+        self.mix = _linear(features, 2 * features, bias=False)
         self.context = _mlp(2 * features, features, 3 * features)
         self.scale = 1 / math.sqrt(features)
 
@@ -113,8 +121,8 @@ class GatedBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.to_norm = nn.Linear(inside, inside, bias=False)
-        self.to_vectors = nn.Linear(inside, outside, bias=False)
+        self.to_norm = _linear(inside, inside, bias=False)
+        self.to_vectors = _linear(inside, outside, bias=False)
         self.context = _mlp(2 * inside, inside, 2 * outside)
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
