@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from force2geo.potentials.batch import collate, neighbours
+from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential, PropertyModel
 
 CUTOFF = 4.5
@@ -81,21 +81,6 @@ def test_one_atom_and_isolated_atoms_have_no_force(potential):
     output = evaluate(potential, single, apart)
     assert torch.isfinite(output["energy"]).all()
     torch.testing.assert_close(output["forces"], torch.zeros(3, 3, dtype=torch.float64))
-
-
-def test_neighbours_are_all_pairs_under_the_cutoff(ethanol):
-    numbers, positions = ethanol
-    rng = np.random.default_rng(2)
-    large = rng.uniform(0, 12, size=(300, 3))
-    batch = collate([numbers, np.full(300, 6)], [positions, large], torch.float64)
-    receiver, sender = neighbours(batch, CUTOFF)
-    expected = set()
-    for start, x in ((0, positions), (9, large)):
-        near = np.linalg.norm(x[:, None] - x, axis=2) < CUTOFF
-        np.fill_diagonal(near, False)
-        expected |= {(start + i, start + j) for i, j in np.argwhere(near)}
-    assert set(zip(receiver.tolist(), sender.tolist(), strict=True)) == expected
-    assert (receiver.diff() >= 0).all()
 
 
 def test_displacement_is_equivariant_and_property_invariant(ethanol):

@@ -65,21 +65,3 @@ def collate(
         molecule=torch.repeat_interleave(torch.arange(len(numbers)), counts),
         ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
     )
-
-
-def neighbours(batch: Batch, cutoff: float) -> tuple[Tensor, Tensor]:
-    """Return `(receiver, sender)`, each (E,), of all pairs within a molecule under `cutoff` Å.
-
-    Exact: no cap on the number of neighbours. Receivers are in ascending order.
-    """
-    counts = batch.atoms_per_molecule
-    widest = int(counts.max()) if len(counts) else 0
-    local = torch.arange(widest, device=counts.device)
-    present = local < counts[:, None]
-    padded = batch.positions.new_full((batch.size, widest, 3), torch.nan)
-    padded[present] = batch.positions.detach()
-    near = torch.cdist(padded, padded, compute_mode="donot_use_mm_for_euclid_dist") < cutoff
-    near &= local[:, None] != local
-    molecule, i, j = near.nonzero(as_tuple=True)
-    start = batch.ptr[molecule]
-    return start + i, start + j

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.batch import Batch, neighbours
-from force2geo.potentials.radial import CosineEnvelope, GaussianBasis, edge_vectors
+from force2geo.potentials.pair_sums import four_sum, three_sum
+from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
+
+if TYPE_CHECKING:
+    from force2geo.potentials.batch import Batch
 
 
 class Message(nn.Module):
@@ -24,22 +30,18 @@ class Message(nn.Module):
         self,
         scalars: Tensor,
         vectors: Tensor | None,
-        basis: Tensor,
-        envelope: Tensor,
-        direction: Tensor,
-        receiver: Tensor,
-        sender: Tensor,
+        basis: Excited,
+        directions: Tensor,
+        pairs: Pairs,
     ) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        weights = self.filters(basis) * envelope[:, None]
-        gated = self.context(scalars).index_select(0, sender) * weights
-        to_scalars, along_edge, along_vectors = gated.chunk(3, dim=1)
-        edge = along_edge[:, None, :] * direction[:, :, None]
+        to_scalars, along_edge, along_vectors = basis.through(self.filters).chunk(3, dim=1)
+        context = self.context(scalars).chunk(3, dim=1)
+        scalar_update = three_sum(context[0][:, None], to_scalars, pairs)[:, 0]
+        vector_update = four_sum(context[1], along_edge, directions, pairs)
         if vectors is not None:
-            edge = edge + along_vectors[:, None, :] * vectors.index_select(0, sender)
-        count, features = scalars.shape
-        scalar_update = scalars.new_zeros(count, features).index_add(0, receiver, to_scalars)
-        vector_update = scalars.new_zeros(count, 3, features).index_add(0, receiver, edge)
+            sender = context[2][:, None] * vectors
+            vector_update = vector_update + three_sum(sender, along_vectors, pairs)
         return scalar_update, vector_update
 
 
@@ -83,13 +85,16 @@ class PaiNN(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return scalars (N,F) and vectors (N,3,F)."""
-        receiver, sender = neighbours(batch, self.cutoff)
-        distance, direction = edge_vectors(batch.positions, receiver, sender)
-        basis, envelope = self.basis(distance), self.envelope(distance)
+        pairs = find_pairs(batch, self.cutoff)
+        vector = pairs.vectors(batch.positions)
+        distance = vector.norm(dim=1)
+        directions = vector / distance[:, None]
+        # The envelope scales filters and their bias alike, so that both vanish at the cutoff.
+        basis = self.basis(distance, pairs, self.envelope(distance))
         scalars = self.embedding(batch.atomic_numbers)
         vectors: Tensor | None = None
         for message, update in zip(self.messages, self.updates, strict=True):
-            ds, dv = message(scalars, vectors, basis, envelope, direction, receiver, sender)
+            ds, dv = message(scalars, vectors, basis, directions, pairs)
             scalars = scalars + ds
             vectors = dv if vectors is None else vectors + dv
             ds, dv = update(scalars, vectors)

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
-from force2geo.potentials.batch import Batch, neighbours
+from force2geo.potentials.pair_sums import four_sum, three_sum
+from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.radial import Excited, GaussianBasis
+
+if TYPE_CHECKING:
+    from force2geo.potentials.batch import Batch
 
 _ELEMENTS = 80
 _INVERSE_SQRT_2 = 1 / math.sqrt(2.0)
@@ -48,19 +53,20 @@ class PublishedMessage(nn.Module):
     def forward(
         self,
         scalars: Tensor,
-        vectors: Tensor,
-        basis: Tensor,
+        vectors: Tensor | None,
+        basis: Excited,
         edges: Tensor,
-        receiver: Tensor,
-        sender: Tensor,
+        pairs: Pairs,
     ) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        context = self.context(self.norm(scalars)).index_select(0, sender)
-        to_scalars, along_vectors, along_edge = (context * self.filters(basis)).chunk(3, dim=1)
-        message = vectors.index_select(0, sender) * (along_vectors * _INVERSE_SQRT_3)[:, None]
-        message = (message + along_edge[:, None] * edges[:, :, None]) * self.scale
-        scalar_update = torch.zeros_like(scalars).index_add(0, receiver, to_scalars)
-        return scalar_update, torch.zeros_like(vectors).index_add(0, receiver, message)
+        to_scalars, along_vectors, along_edge = basis.through(self.filters).chunk(3, dim=1)
+        context = self.context(self.norm(scalars)).chunk(3, dim=1)
+        scalar_update = three_sum(context[0][:, None], to_scalars, pairs)[:, 0]
+        vector_update = four_sum(context[2] * self.scale, along_edge, edges, pairs)
+        if vectors is not None:
+            sender = (context[1] * (_INVERSE_SQRT_3 * self.scale))[:, None] * vectors
+            vector_update = vector_update + three_sum(sender, along_vectors, pairs)
+        return scalar_update, vector_update
 
 
 class PublishedUpdate(nn.Module):
@@ -87,7 +93,6 @@ class PublishedUpdate(nn.Module):
 class PublishedPaiNN(nn.Module):
     """Backbone: atoms in, scalars (N,F) and vectors (N,3,F) out."""
 
-    centres: Tensor
     largest_element = _ELEMENTS - 1
 
     def __init__(self, layers: int, features: int, basis_size: int, cutoff: float) -> None:
@@ -95,24 +100,25 @@ class PublishedPaiNN(nn.Module):
         self.cutoff = cutoff
         self.features = features
         self.embedding = nn.Embedding(_ELEMENTS, features)
-        self.register_buffer("centres", torch.linspace(0.0, cutoff, basis_size))
-        self.coefficient = -0.5 / float(self.centres[1] - self.centres[0]) ** 2
+        self.basis = GaussianBasis(basis_size, cutoff)
         self.messages = nn.ModuleList(PublishedMessage(features, basis_size) for _ in range(layers))
         self.updates = nn.ModuleList(PublishedUpdate(features) for _ in range(layers))
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return scalars (N,F) and vectors (N,3,F)."""
-        receiver, sender = neighbours(batch, self.cutoff)
-        edges = batch.positions.index_select(0, receiver) - batch.positions.index_select(0, sender)
-        distance = edges.norm(dim=1)
-        basis = torch.exp(self.coefficient * (distance[:, None] - self.centres) ** 2)
+        pairs = find_pairs(batch, self.cutoff)
+        vector = pairs.vectors(batch.positions)
+        basis = self.basis(vector.norm(dim=1), pairs)
         scalars = self.embedding(batch.atomic_numbers)
-        vectors = scalars.new_zeros(len(scalars), 3, self.features)
+        vectors: Tensor | None = None
         for message, update in zip(self.messages, self.updates, strict=True):
-            ds, dv = message(scalars, vectors, basis, edges, receiver, sender)
-            scalars, vectors = (scalars + ds) * _INVERSE_SQRT_2, vectors + dv
+            # Edge vectors are target less source: away from what sends.
+            ds, dv = message(scalars, vectors, basis, -vector, pairs)
+            scalars = (scalars + ds) * _INVERSE_SQRT_2
+            vectors = dv if vectors is None else vectors + dv
             ds, dv = update(scalars, vectors)
             scalars, vectors = scalars + ds, vectors + dv
+        assert vectors is not None
         return scalars, vectors
 
 
@@ -149,7 +155,7 @@ class PublishedDisplacementHead(nn.Module):
 
 _KEYS = (
     (r"atom_emb\.", "backbone.embedding."),
-    (r"radial_basis\.offset", "backbone.centres"),
+    (r"radial_basis\.offset", "backbone.basis.centres"),
     (r"message_layers\.(\d+)\.x_layernorm\.", r"backbone.messages.\1.norm."),
     (r"message_layers\.(\d+)\.x_proj\.", r"backbone.messages.\1.context."),
     (r"message_layers\.(\d+)\.rbf_proj\.", r"backbone.messages.\1.filters."),

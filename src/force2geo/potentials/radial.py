@@ -1,9 +1,37 @@
-"""Distances as features that vanish smoothly at the cutoff."""
+"""Distances as features."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from force2geo.potentials.pairs import Pairs
+
+_BAND = 16  # Gaussians whose pairs are multiplied together
+# Gaussians further than this many spacings are below the precision: exp(-k²/2).
+_REACH = {torch.float32: 6, torch.float64: 9}
+
+
+@dataclass
+class Excited:
+    """Radial features of P pairs in the order of distance, without the many that are zero.
+
+    A part holds the features (p, K+1) of pairs of like distance for the Gaussians `begin` to
+    `end`, and in its last column what multiplies a layer's bias.
+    """
+
+    parts: list[tuple[Tensor, int, int]]
+
+    def through(self, layer: nn.Linear) -> Tensor:
+        """Return (P, outputs) of a linear layer on all Gaussians."""
+        weight, bias = layer.weight.t(), layer.bias[None]
+        return torch.cat(
+            [values @ torch.cat([weight[begin:end], bias]) for values, begin, end in self.parts]
+        )
 
 
 class GaussianBasis(nn.Module):
@@ -14,11 +42,36 @@ class GaussianBasis(nn.Module):
     def __init__(self, size: int, cutoff: float) -> None:
         super().__init__()
         self.register_buffer("centres", torch.linspace(0.0, cutoff, size))
-        self.coefficient = -0.5 * ((size - 1) / cutoff) ** 2
+        self.spacing = float(self.centres[1] - self.centres[0])
+        self.coefficient = -0.5 / self.spacing**2
 
-    def forward(self, distance: Tensor) -> Tensor:
-        """Return (E, size) features of (E,) distances in Å."""
-        return torch.exp(self.coefficient * (distance[:, None] - self.centres) ** 2)
+    def forward(self, distance: Tensor, pairs: Pairs, scale: Tensor | None = None) -> Excited:
+        """Return features of (P,) distances in Å, ascending but for rounding, times `scale` (P,).
+
+        A distance excites about a dozen Gaussians of 128; on a CPU only those are computed.
+        """
+        size = len(self.centres)
+        if scale is None:
+            scale = torch.ones_like(distance)
+        if distance.device.type != "cpu" or not len(distance):
+            return Excited([(self._part(distance, scale, 0, size), 0, size)])
+        reach = _REACH[distance.dtype]
+        bounds = torch.arange(_BAND, size + _BAND, _BAND, dtype=distance.dtype) * self.spacing
+        stops = torch.searchsorted(pairs.distance, bounds).tolist()
+        parts, start = [], 0
+        for band, stop in enumerate(stops):
+            if stop > start:
+                begin = max(0, band * _BAND - reach)
+                end = min(size, (band + 1) * _BAND + reach + 1)
+                part = self._part(distance[start:stop], scale[start:stop], begin, end)
+                parts.append((part, begin, end))
+                start = stop
+        return Excited(parts)
+
+    def _part(self, distance: Tensor, scale: Tensor, begin: int, end: int) -> Tensor:
+        away = distance[:, None] - self.centres[begin:end]
+        values = torch.exp(self.coefficient * away**2) * scale[:, None]
+        return torch.cat([values, scale[:, None]], dim=1)
 
 
 class CosineEnvelope(nn.Module):
@@ -29,13 +82,6 @@ class CosineEnvelope(nn.Module):
         self.cutoff = cutoff
 
     def forward(self, distance: Tensor) -> Tensor:
-        """Return (E,) weights of (E,) distances in Å."""
+        """Return (P,) weights of (P,) distances in Å."""
         inside = distance.clamp(max=self.cutoff)
         return 0.5 * (1.0 + torch.cos(torch.pi * inside / self.cutoff))
-
-
-def edge_vectors(positions: Tensor, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor]:
-    """Return distances (E,) Å and unit vectors (E,3) pointing from receiver to sender."""
-    vector = positions.index_select(0, sender) - positions.index_select(0, receiver)
-    distance = vector.norm(dim=1)
-    return distance, vector / distance[:, None]

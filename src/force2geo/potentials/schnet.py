@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.batch import Batch, neighbours
-from force2geo.potentials.radial import CosineEnvelope, GaussianBasis, edge_vectors
+from force2geo.potentials.pair_sums import three_sum
+from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
+
+if TYPE_CHECKING:
+    from force2geo.potentials.batch import Batch
 
 
 class ShiftedSoftplus(nn.Module):
@@ -33,13 +38,11 @@ class Interaction(nn.Module):
             nn.Linear(features, features), ShiftedSoftplus(), nn.Linear(features, features)
         )
 
-    def forward(
-        self, scalars: Tensor, basis: Tensor, envelope: Tensor, receiver: Tensor, sender: Tensor
-    ) -> Tensor:
+    def forward(self, scalars: Tensor, basis: Excited, envelope: Tensor, pairs: Pairs) -> Tensor:
         """Return the update (N,F)."""
-        weights = self.filters(basis) * envelope[:, None]
-        messages = self.before(scalars).index_select(0, sender) * weights
-        summed = scalars.new_zeros(scalars.shape).index_add(0, receiver, messages)
+        first = cast("nn.Linear", self.filters[0])
+        weights = self.filters[1:](basis.through(first)) * envelope[:, None]
+        summed = three_sum(self.before(scalars)[:, None], weights, pairs)[:, 0]
         return self.after(summed)
 
 
@@ -57,10 +60,10 @@ class SchNet(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, None]:
         """Return scalars (N,F) and None in place of vectors."""
-        receiver, sender = neighbours(batch, self.cutoff)
-        distance, _ = edge_vectors(batch.positions, receiver, sender)
-        basis, envelope = self.basis(distance), self.envelope(distance)
+        pairs = find_pairs(batch, self.cutoff)
+        distance = pairs.vectors(batch.positions).norm(dim=1)
+        basis, envelope = self.basis(distance, pairs), self.envelope(distance)
         scalars = self.embedding(batch.atomic_numbers)
         for interaction in self.interactions:
-            scalars = scalars + interaction(scalars, basis, envelope, receiver, sender)
+            scalars = scalars + interaction(scalars, basis, envelope, pairs)
         return scalars, None

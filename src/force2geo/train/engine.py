@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import sys
 import time
@@ -17,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from force2geo.train.loader import BatchLoader, Dataset
+from force2geo.train.schedule import Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,8 @@ class Training(L.LightningModule):
             else None
         )
         self.history: list[dict[str, float]] = []
+        self._schedule: Schedule
+        self._schedule_state: dict[str, Any] | None = None
         self._sums: dict[str, float] = {}
         self._started = 0.0
 
@@ -94,8 +96,13 @@ class Training(L.LightningModule):
             self._sums[key] = self._sums.get(key, 0.0) + float(value.detach()) * batch.size
         return parts["loss"]
 
+    def backward(self, loss: torch.Tensor, *_: Any, **__: Any) -> None:
+        """Differentiate by the weights alone: forces make positions leaves of the graph, too."""
+        loss.backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
+
     def on_train_batch_end(self, *_: Any) -> None:
-        """Update the moving average."""
+        """Update the schedule and the moving average."""
+        self._schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -111,17 +118,24 @@ class Training(L.LightningModule):
         row |= {f"val_{key}": value for key, value in metrics.items()}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append(row)
+        self._schedule.after_epoch(metrics[self.objective.monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the history with the weights."""
+        """Keep history and schedule with the weights."""
         checkpoint["history"] = self.history
+        checkpoint["schedule"] = self._schedule.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the history up again."""
+        """Take history and schedule up again."""
         self.history = checkpoint["history"]
+        self._schedule_state = checkpoint["schedule"]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and the schedule of the settings."""
+        """Return the optimiser of the settings and make its schedule.
+
+        The schedule is stepped here and not by Lightning, which would save a checkpoint before
+        the step that the epoch's result asks for, so that a resumed run would miss it.
+        """
         options = self.settings["optimizer"]
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         optimizer = kinds[options["name"]](
@@ -130,33 +144,16 @@ class Training(L.LightningModule):
             betas=tuple(options["betas"]),
             weight_decay=options["weight_decay"],
         )
-        schedule = self.settings["schedule"]
-        if schedule["name"] == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, factor=schedule["factor"], patience=schedule["patience"]
-            )
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": plateau, "monitor": self.objective.monitor},
-            }
-        if schedule["name"] == "step":
-            step = torch.optim.lr_scheduler.StepLR(
-                optimizer, step_size=schedule["step_size"], gamma=schedule["gamma"]
-            )
-            return {"optimizer": optimizer, "lr_scheduler": step}
-        total = self.settings["epochs"] * -(-len(self.sets["train"]) // self.settings["batch_size"])
-        warm = max(1, int(schedule["warmup"] * total))
+        steps = -(-len(self.sets["train"]) // self.settings["batch_size"])
+        total = self.settings["epochs"] * steps
+        self._schedule = Schedule(optimizer, self.settings["schedule"], total)
+        return optimizer
 
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
-
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": cosine, "interval": "step"},
-        }
+    def on_train_start(self) -> None:
+        """Take the schedule of a checkpoint up again, now that its optimiser is restored."""
+        if self._schedule_state is not None:
+            self._schedule.load_state_dict(self._schedule_state)
+            self._schedule_state = None
 
 
 class LineAMinute(Callback):
