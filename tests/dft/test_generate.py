@@ -61,6 +61,16 @@ def test_a_stage_that_fails_ends_its_molecule_and_no_other(tmp_path, water, monk
     assert not (tmp_path / "000000962/000000962.hf.log").exists()
 
 
+def test_logs_of_other_settings_or_molecules_are_not_taken_for_done(tmp_path, water):
+    log = tmp_path / "000000962/000000962.pm3.log"
+    times = []
+    for settings in (Settings(max_steps=1), Settings(max_steps=1), Settings(max_steps=2)):
+        report = generate(water, tmp_path, settings)
+        assert "not converged" in report.error
+        times.append(log.stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2]
+
+
 def test_lists_of_molecules(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("cid,smiles\n5,C\n,O\n")

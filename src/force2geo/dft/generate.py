@@ -3,13 +3,14 @@
 InChI or SMILES → Open Babel 3D → PM3 (MOPAC) or GFN2-xTB (tblite) → RHF/STO-6G → B3LYP/6-31G*
 (PySCF with geomeTRIC), each stage from where the last one ended (Force2Geo, appendix A.1). Each
 stage leaves the log of its program, named as `curate` reads it, and is not done again when its
-log is there.
+log is there and was made of the same molecule with the same settings.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -111,6 +112,17 @@ def _next(log: Log) -> Geometry:
     return Geometry(log.atomic_numbers, log.positions[-1], log.charge, log.multiplicity)
 
 
+def _drop_others(home: Path, molecule: Molecule, settings: Settings) -> None:
+    """Remove logs that another molecule under this CID, or other settings, left."""
+    mine = {"molecule": asdict(molecule), "settings": asdict(settings)}
+    note = home / "made_with.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == mine:
+        return
+    for path in home.glob(f"{molecule.cid}.*.log"):
+        path.unlink()
+    write_json(note, mine)
+
+
 def generate(
     molecule: Molecule,
     folder: Path,
@@ -124,6 +136,7 @@ def generate(
     """
     report = Report(molecule.cid, molecule.smiles, molecule.inchi)
     home = folder / molecule.cid
+    _drop_others(home, molecule, settings)
 
     def stage(name: str, compute: Callable[[Path], None]) -> Log:
         progress(name)
@@ -149,10 +162,8 @@ def generate(
         return log
 
     def semiempirical(target: Path) -> None:
-        text, _, _ = relax_semiempirically(
-            first_geometry(molecule), settings.force_threshold, settings.max_steps, find_mopac()
-        )
-        write_text(target, text)
+        start, limit = first_geometry(molecule), settings.force_threshold
+        write_text(target, relax_semiempirically(start, limit, settings.max_steps, find_mopac()))
 
     try:
         log = stage("pm3", semiempirical)

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -69,8 +69,8 @@ def first_geometry(molecule: Molecule) -> Geometry:
 
 def relax_semiempirically(
     geometry: Geometry, threshold: float, max_steps: int, mopac: str | None
-) -> tuple[str, np.ndarray, bool]:
-    """Return the log, the last positions (n,3) Å and whether forces fell below `threshold` eV/Å.
+) -> str:
+    """Return the log of a relaxation to forces below `threshold` eV/Å.
 
     PM3 by MOPAC when its program is given, else GFN2-xTB by tblite; both led by ASE's BFGS, so
     that every step has a gradient.
@@ -85,17 +85,10 @@ def find_mopac() -> str | None:
     return shutil.which("mopac")
 
 
-def _bfgs(atoms: Any, threshold: float, max_steps: int) -> bool:
-    from ase.optimize import BFGS
-
-    return bool(BFGS(atoms, logfile=os.devnull).run(fmax=threshold, steps=max_steps))
-
-
-def _relax_mopac(
-    geometry: Geometry, threshold: float, max_steps: int, program: str
-) -> tuple[str, np.ndarray, bool]:
+def _relax_mopac(geometry: Geometry, threshold: float, max_steps: int, program: str) -> str:
     from ase import Atoms
     from ase.calculators.calculator import Calculator, all_changes
+    from ase.optimize import BFGS
 
     texts: list[str] = []
 
@@ -116,10 +109,10 @@ def _relax_mopac(
             }
 
     atoms = Atoms(geometry.atomic_numbers, geometry.positions, calculator=Mopac())
-    converged = _bfgs(atoms, threshold, max_steps)
+    converged = BFGS(atoms, logfile=os.devnull).run(fmax=threshold, steps=max_steps)
     if converged:  # the last file says so; its point stands there twice and counts once
         point(atoms.positions, CONVERGED)
-    return "".join(texts), atoms.positions.copy(), converged
+    return "".join(texts)
 
 
 def _mopac_point(geometry: Geometry, positions: np.ndarray, program: str, comment: str) -> str:
@@ -145,14 +138,13 @@ def _mopac_point(geometry: Geometry, positions: np.ndarray, program: str, commen
         return result.read_text(encoding="latin-1")
 
 
-def _relax_tblite(
-    geometry: Geometry, threshold: float, max_steps: int
-) -> tuple[str, np.ndarray, bool]:
+def _relax_tblite(geometry: Geometry, threshold: float, max_steps: int) -> str:
     try:
         from tblite.ase import TBLite
     except ImportError:
         raise UserError(f"generate needs MOPAC or tblite: {_INSTALL}") from None
     from ase import Atoms
+    from ase.optimize import BFGS
 
     from force2geo.logs.extended_xyz import path_text
 
@@ -163,8 +155,6 @@ def _relax_tblite(
         multiplicity=geometry.multiplicity,
         verbosity=0,
     )
-    from ase.optimize import BFGS
-
     frames: list[tuple[np.ndarray, float, np.ndarray]] = []
 
     def keep() -> None:
@@ -188,4 +178,4 @@ def _relax_tblite(
         energies=np.array([frame[1] for frame in frames]) / HARTREE_TO_EV,
         gradients=np.array([frame[2] for frame in frames]) / GRADIENT_TO_FORCE,
     )
-    return path_text(log), atoms.positions.copy(), converged
+    return path_text(log)
