@@ -142,7 +142,7 @@ class KilledError(Exception):
     pass
 
 
-def train(packed, scratch, die_at=None):
+def train(packed, scratch, die_at=None, keep_every=600.0, **changes):
     torch.manual_seed(0)
     objective = EnergyForces(1.0, 1.0, True)
     model = Potential(BACKBONE)
@@ -158,9 +158,8 @@ def train(packed, scratch, die_at=None):
         return plain(*args)
 
     objective.loss = loss
-    return engine.fit(
-        model, objective, packed.where("train"), packed.where("val"), SETTINGS, scratch
-    )
+    sets = packed.where("train"), packed.where("val")
+    return engine.fit(model, objective, *sets, SETTINGS | changes, scratch, keep_every=keep_every)
 
 
 def test_training_lowers_the_error_and_a_killed_run_resumes_to_the_same_weights(packed, tmp_path):
@@ -172,6 +171,32 @@ def test_training_lowers_the_error_and_a_killed_run_resumes_to_the_same_weights(
     resumed, history_resumed = train(packed, tmp_path / "b")
     assert not (tmp_path / "b").exists()
     assert [row["epoch"] for row in history_resumed] == [0, 1, 2, 3]
+    for (name, one), two in zip(
+        whole.state_dict().items(), resumed.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, two), name
+
+
+SCHEDULES = (
+    {"name": "plateau", "factor": 0.5, "patience": 0},
+    {"name": "step", "step_size": 1, "gamma": 0.7},
+    {"name": "cosine", "warmup": 0.2},
+)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s["name"])
+@pytest.mark.parametrize("die_at", [3, 16])
+def test_run_killed_in_the_middle_of_an_epoch_resumes_to_the_last_bit(
+    packed, tmp_path, schedule, die_at
+):
+    whole, history = train(packed, tmp_path / "a", schedule=schedule)
+    with pytest.raises(KilledError):
+        train(packed, tmp_path / "b", die_at, keep_every=0.0, schedule=schedule)
+    kept = torch.load(tmp_path / "b" / engine.MIDDLE, weights_only=True)
+    assert kept["progress"]["done"] == (die_at - 1) % 6  # six batches an epoch
+    resumed, history_resumed = train(packed, tmp_path / "b", schedule=schedule)
+    for one, two in zip(history, history_resumed, strict=True):
+        assert one | {"seconds": 0} == two | {"seconds": 0}
     for (name, one), two in zip(
         whole.state_dict().items(), resumed.state_dict().values(), strict=True
     ):

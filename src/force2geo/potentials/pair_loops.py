@@ -6,7 +6,8 @@ number of threads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
 
 import numba
 import torch
@@ -19,16 +20,41 @@ if TYPE_CHECKING:
 
 # Sums may be reordered and products fused; infinities and NaN keep their meaning.
 _MATH = {"reassoc", "contract", "nsz"}
+_MOST_THREADS = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
+class _Loop:
+    """A loop compiled for one thread and for several, each when it is first called.
+
+    A pool of threads that waits for work keeps its cores busy: with one thread there is none.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        plain = cast("FunctionType", function)
+        self.serial = _compile(plain, "serial", parallel=False)
+        self.parallel = _compile(plain, "parallel", parallel=True)
+
+    def __call__(self, *arrays: Any) -> None:
+        threads = torch.get_num_threads()
+        if threads == 1:
+            self.serial(*arrays)
+            return
+        numba.set_num_threads(min(threads, _MOST_THREADS))
+        self.parallel(*arrays)
+
+
+def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[..., None]:
+    # The compiled code is kept under the function's name: two kinds need two names.
+    named = FunctionType(function.__code__, function.__globals__, function.__name__)
+    named.__qualname__ = f"{function.__qualname__}_{name}"
+    named.__module__ = function.__module__
     try:
-        return numba.njit(parallel=True, fastmath=_MATH, cache=True)(function)
+        return numba.njit(parallel=parallel, fastmath=_MATH, cache=True)(named)
     except RuntimeError:  # no folder to keep the compiled code in
-        return numba.njit(parallel=True, fastmath=_MATH)(function)
+        return numba.njit(parallel=parallel, fastmath=_MATH)(named)
 
 
-@_compile
+@_Loop
 def _three_node(sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -40,7 +66,7 @@ def _three_node(sender, weights, first, second, row, ptr, out) -> None:  # type:
                     out[j, c, f] += sender[i, c, f] * weights[p, f]
 
 
-@_compile
+@_Loop
 def _three_pair(receiver, sender, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -52,7 +78,7 @@ def _three_pair(receiver, sender, first, second, row, ptr, out) -> None:  # type
                     )
 
 
-@_compile
+@_Loop
 def _four_receiver(sender, weights, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -65,7 +91,7 @@ def _four_receiver(sender, weights, directions, first, second, row, ptr, out) ->
                     out[j, c, f] -= u * weights[p, f] * sender[i, f]
 
 
-@_compile
+@_Loop
 def _four_sender(receiver, weights, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -79,7 +105,7 @@ def _four_sender(receiver, weights, directions, first, second, row, ptr, out) ->
                 out[i, f] -= weights[p, f] * along
 
 
-@_compile
+@_Loop
 def _four_weights(receiver, sender, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -91,7 +117,7 @@ def _four_weights(receiver, sender, directions, first, second, row, ptr, out) ->
                 out[p, f] = sender[j, f] * there - sender[i, f] * back
 
 
-@_compile
+@_Loop
 def _four_directions(receiver, sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -111,7 +137,6 @@ _FOUR = {"G": _four_receiver, "X": _four_sender, "W": _four_weights, "U": _four_
 def _run(
     loop: Callable[..., None], factors: tuple[Tensor, ...], pairs: Pairs, out: Tensor
 ) -> Tensor:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
     arrays: list[Any] = [factor.detach().numpy() for factor in factors]
     places = [t.numpy() for t in (pairs.first, pairs.second, pairs.row, pairs.ptr)]
     loop(*arrays, *places, out.numpy())

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from force2geo.train.objectives import Objective
 
 
+MIDDLE = "middle.ckpt"
+
+
 class Training(L.LightningModule):
     """One run: optimiser, schedule, moving average and history of metrics."""
 
@@ -50,8 +53,14 @@ class Training(L.LightningModule):
             else None
         )
         self.history: list[dict[str, float]] = []
+        self.scratch: Path | None = None
+        self.keep_every = float("inf")
         self._schedule: Schedule
         self._schedule_state: dict[str, Any] | None = None
+        self._progress: dict[str, Any] = {"done": 0, "sums": {}, "seconds": 0.0}
+        self._epoch_start: dict[str, Any] = {}
+        self._saving_middle = False
+        self._saved = time.monotonic()
         self._sums: dict[str, float] = {}
         self._started = 0.0
 
@@ -68,6 +77,7 @@ class Training(L.LightningModule):
             self.settings["seed"],
             self.current_epoch,
             shuffle=True,
+            skip=self._progress["done"],
         )
 
     def val_dataloader(self) -> list[int]:
@@ -81,8 +91,14 @@ class Training(L.LightningModule):
         return batch if isinstance(batch, int) else batch.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Start the clock and the sums of the epoch."""
-        self._sums, self._started = {}, time.perf_counter()
+        """Start the clock and the sums of the epoch, or go on with those of a killed run."""
+        self._sums = dict(self._progress["sums"])
+        self._started = time.perf_counter() - self._progress["seconds"]
+        self._epoch_start = deepcopy(self.trainer.fit_loop.state_dict())
+        # Still those of the epoch before, which Lightning would take for this one's.
+        batches = self._epoch_start["epoch_loop.batch_progress"]
+        batches["is_last_batch"] = False
+        batches["current"] = dict.fromkeys(batches["current"], 0)
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of a batch."""
@@ -101,10 +117,29 @@ class Training(L.LightningModule):
         loss.backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Update the schedule and the moving average."""
+        """Update the schedule and the moving average; from time to time keep the state."""
         self._schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
+        self._progress["done"] += 1
+        if time.monotonic() - self._saved >= self.keep_every:
+            self._keep_state()
+
+    def _keep_state(self) -> None:
+        """Write a checkpoint in the middle of an epoch, whole or not at all."""
+        assert self.scratch is not None
+        part = self.scratch / ".middle.part"
+        seconds = time.perf_counter() - self._started
+        self._progress |= {"sums": dict(self._sums), "seconds": seconds}
+        self._saving_middle = True
+        self.trainer.save_checkpoint(part)
+        self._saving_middle = False
+        part.replace(self.scratch / MIDDLE)
+        self._saved = time.monotonic()
+
+    def on_train_epoch_end(self) -> None:
+        """Begin the next epoch at its first batch."""
+        self._progress = {"done": 0, "sums": {}, "seconds": 0.0}
 
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
@@ -124,11 +159,16 @@ class Training(L.LightningModule):
         """Keep history and schedule with the weights."""
         checkpoint["history"] = self.history
         checkpoint["schedule"] = self._schedule.state_dict()
+        if self._saving_middle:
+            # To Lightning the epoch has just begun; its loader leaves out the batches done.
+            checkpoint["loops"]["fit_loop"] = self._epoch_start
+            checkpoint["progress"] = self._progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take history and schedule up again."""
         self.history = checkpoint["history"]
         self._schedule_state = checkpoint["schedule"]
+        self._progress = checkpoint.get("progress", self._progress)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the settings and make its schedule.
@@ -187,17 +227,20 @@ def fit(
     settings: dict[str, Any],
     scratch: Path,
     callbacks: list[Callback] | None = None,
+    keep_every: float = 600.0,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train and return the best network by the objective's monitor, and the history.
 
-    `scratch` keeps the state of an unfinished run: called again after a kill, training goes on
-    from the last finished epoch and gives the same weights. It is removed on success.
+    `scratch` keeps the state of an unfinished run, after every epoch and every `keep_every`
+    seconds: called again after a kill, training goes on from there and gives the same weights
+    (on a CPU, to the last bit). It is removed on success.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
     torch.manual_seed(settings["seed"])
     run = Training(model, objective, settings, train, validation)
+    run.scratch, run.keep_every = scratch, keep_every
     keeper = ModelCheckpoint(
         dirpath=scratch,
         filename="best",
@@ -221,8 +264,9 @@ def fit(
         enable_progress_bar=watched,
         enable_model_summary=False,
     )
-    last = scratch / "last.ckpt"
-    trainer.fit(run, ckpt_path=last if last.exists() else None, weights_only=True)
+    kept = [path for path in (scratch / "last.ckpt", scratch / MIDDLE) if path.exists()]
+    newest = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+    trainer.fit(run, ckpt_path=newest, weights_only=True)
     best = torch.load(scratch / "best.ckpt", map_location="cpu", weights_only=True)
     run.load_state_dict(best["state_dict"])
     shutil.rmtree(scratch, ignore_errors=True)

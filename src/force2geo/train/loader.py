@@ -23,7 +23,7 @@ class Dataset(Protocol):
 
 
 class BatchLoader:
-    """Iterates over a data set in batches of molecules."""
+    """Iterates over a data set in batches of molecules; the first `skip` batches are left out."""
 
     def __init__(
         self,
@@ -32,19 +32,24 @@ class BatchLoader:
         seed: int = 0,
         epoch: int = 0,
         shuffle: bool = False,
+        skip: int = 0,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = (seed, epoch)
+        self.skip = skip
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return -(-len(self.dataset) // self.batch_size) - self.skip
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(self.seed)
         order = np.arange(len(self.dataset))
         if self.shuffle:
             rng.shuffle(order)
-        for first in range(0, len(order), self.batch_size):
-            yield self.dataset.batch(order[first : first + self.batch_size], rng)
+        for number in range(self.skip, self.skip + len(self)):
+            # Each batch has its own random numbers, so that one does not depend on those before.
+            own = np.random.default_rng((*self.seed, number))
+            first = number * self.batch_size
+            yield self.dataset.batch(order[first : first + self.batch_size], own)
