@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from force2geo.potentials import pair_sums
 from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential, PropertyModel
 
@@ -95,3 +96,48 @@ def test_displacement_is_equivariant_and_property_invariant(ethanol):
     turned = one["displacement"] @ torch.from_numpy(rotation)
     torch.testing.assert_close(other["displacement"], turned, rtol=0, atol=1e-10)
     assert one["displacement"].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"), [("painn", "smooth"), ("painn", "published"), ("schnet", "smooth")]
+)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_weights_learn_from_forces_by_the_true_gradient(name, variant, compiled, monkeypatch):
+    """The slope of an energy-and-force loss by all weights, against finite differences."""
+    if not compiled:
+        monkeypatch.setattr(pair_sums, "pair_loops", None)
+    torch.manual_seed(0)
+    settings = {"layers": 3, "features": 8, "basis_size": 48, "cutoff": 4.5}
+    model = Potential({"name": name, "variant": variant, **settings}).double()
+    rng = np.random.default_rng(1)
+    sizes = (9, 4, 7)
+    batch = collate(
+        [rng.choice([1, 6, 8], n) for n in sizes],
+        [rng.normal(scale=1.5, size=(n, 3)) for n in sizes],
+        torch.float64,
+    )
+    target = torch.randn(len(batch.positions), 3, dtype=torch.float64)
+
+    def loss():
+        output = model(batch, training=True)
+        return output["binding"].square().sum() + (output["forces"] - target).square().sum()
+
+    loss().backward()
+    weights = [p for p in model.parameters() if p.grad is not None]
+    slopes = [p.grad.clone() for p in weights]
+    assert len(weights) >= len(list(model.parameters())) - 2
+    for _ in range(5):
+        ways = [torch.randn_like(p) for p in weights]
+        step = 1e-6
+        values = []
+        for sign in (1, -2):
+            with torch.no_grad():
+                for p, way in zip(weights, ways, strict=True):
+                    p += sign * step * way
+            values.append(float(loss().detach()))
+        with torch.no_grad():
+            for p, way in zip(weights, ways, strict=True):
+                p += step * way
+        expected = (values[0] - values[1]) / (2 * step)
+        found = sum(float((s * w).sum()) for s, w in zip(slopes, ways, strict=True))
+        assert found == pytest.approx(expected, rel=1e-6)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Sums may be reordered and products fused; infinities and NaN keep their meaning.
 _MATH = {"reassoc", "contract", "nsz"}
-_MOST_THREADS = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+_MOST_THREADS = numba.config.NUMBA_NUM_THREADS
 
 
 class _Loop:

@@ -32,7 +32,7 @@ _KINDS = (torch.float32, torch.float64)
 
 def three_sum(sender: Tensor, weights: Tensor, pairs: Pairs) -> Tensor:
     """Return (N,C,F): for each atom, Σ over its pairs of `weights` (P,F) × other's `sender`."""
-    return _Three.apply("node", pairs, sender, weights)
+    return _Three.apply("node", pairs, sender.contiguous(), weights.contiguous())
 
 
 def four_sum(sender: Tensor, weights: Tensor, directions: Tensor, pairs: Pairs) -> Tensor:
@@ -40,7 +40,8 @@ def four_sum(sender: Tensor, weights: Tensor, directions: Tensor, pairs: Pairs) 
 
     `directions` (P,3) point from the first to the second atom; the second receives the opposite.
     """
-    return _Four.apply("G", pairs, sender, weights, directions)
+    factors = (factor.contiguous() for factor in (sender, weights, directions))
+    return _Four.apply("G", pairs, *factors)
 
 
 def _compiled(values: Tensor) -> bool:
@@ -52,9 +53,10 @@ class _Three(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kind: str, pairs: Pairs, one: Tensor, other: Tensor) -> Tensor:
-        one, other = one.contiguous(), other.contiguous()
         ctx.kind, ctx.pairs = kind, pairs
+        # The inputs themselves: copies would be constants to a second derivative.
         ctx.save_for_backward(one, other)
+        one, other = one.contiguous(), other.contiguous()
         if _compiled(one):
             return pair_loops.three(kind, one, other, pairs)
         return _three_in_torch(kind, one, other, pairs)
@@ -77,9 +79,9 @@ class _Four(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kind: str, pairs: Pairs, *others: Tensor) -> Tensor:
-        factors = tuple(factor.contiguous() for factor in others)
         ctx.kind, ctx.pairs = kind, pairs
-        ctx.save_for_backward(*factors)
+        ctx.save_for_backward(*others)
+        factors = tuple(factor.contiguous() for factor in others)
         if _compiled(factors[0]):
             return pair_loops.four(kind, factors, pairs)
         return _four_in_torch(kind, factors, pairs)
