@@ -24,7 +24,7 @@ def test_a_saved_model_predicts_the_same(tmp_path, ethanol, kind):
     assert model.provenance == {"stage": "test"}
     molecules = [Atoms(*ethanol), Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])]
     results = model.predict(molecules)
-    again = model.predict(molecules, batch_size=1)
+    again = model.predict(molecules, batch_atoms=1)
     for one, two in zip(results, again, strict=True):
         for key in one:
             np.testing.assert_allclose(one[key], two[key], atol=1e-5)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential
 from force2geo.store.packed import PackedWriter
-from force2geo.train import engine
+from force2geo.train import engine, losses
 from force2geo.train.geometry_mix import Molecules
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objectives import EnergyForces, PropertyGeometry
@@ -74,11 +75,30 @@ def test_energy_force_loss_is_equations_4_to_6(packed):
     output = model(batch)
     energy = (output["energy"] - batch.energy).abs().mean()
     force = torch.sqrt(((output["forces"] - batch.forces) ** 2).sum(dim=1).mean())
-    loss = EnergyForces(0.5, 2.0, energy_per_atom=False).loss(model, batch)
+    loss = EnergyForces("mae", "rmse", 0.5, 2.0, energy_per_atom=False).loss(model, batch)
     torch.testing.assert_close(loss["loss"].double(), 0.5 * energy + 2.0 * force, rtol=1e-5, atol=0)
-    per_atom = EnergyForces(1.0, 0.0, energy_per_atom=True).loss(model, batch)["energy"]
+    per_atom = EnergyForces("mae", "rmse", 1.0, 0.0, energy_per_atom=True).loss(model, batch)[
+        "energy"
+    ]
     expected = ((output["energy"] - batch.energy).abs() / batch.atoms_per_molecule).mean()
     torch.testing.assert_close(per_atom.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_losses_by_name_match_their_definitions():
+    errors = torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.1, 0.0]], dtype=torch.float64)
+    weights = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    expected = {
+        "mae": (5 + 2 * 0.1) / 2, "mse": (25 + 2 * 0.01) / 2, "rmse": ((25 + 0.02) / 2) ** 0.5,
+        "huber": (5 - 0.25 + 2 * 0.01 / (2 * 0.5)) / 2,
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert float(losses.of_vectors(name, errors, weights, 0.5)) == pytest.approx(value, 1e-6)
+        plain = losses.of_vectors(name, errors, torch.ones_like(weights), 0.5)
+        assert float(losses.of_numbers(name, errors.norm(dim=1), 0.5)) == pytest.approx(
+            float(plain), 1e-6
+        )
+    with pytest.raises(UserError, match="mae, mse, rmse, huber"):
+        losses.check_loss("l3")
 
 
 def test_metrics_are_per_atom_and_per_component():
@@ -87,8 +107,9 @@ def test_metrics_are_per_atom_and_per_component():
         "atoms": np.array([3, 5]), "forces": np.zeros((2, 3)),
         "forces_true": np.array([[3.0, 0, 0], [0, 4.0, 0]]),
     }  # fmt: skip
-    found = EnergyForces(1, 1, True).metrics(predictions)
+    found = EnergyForces("mae", "rmse", 1, 1, True).metrics(predictions)
     assert found["energy_mae"] == pytest.approx(50.0)
+    assert found["force_mae"] == pytest.approx(1e3 * 7 / 6)
     assert found["force_rmse"] == pytest.approx(1e3 * np.sqrt(25 / 6))
     assert found["force_rmse_zero"] == found["force_rmse"]
 
@@ -144,7 +165,7 @@ class KilledError(Exception):
 
 def train(packed, scratch, die_at=None, keep_every=600.0, **changes):
     torch.manual_seed(0)
-    objective = EnergyForces(1.0, 1.0, True)
+    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
     model = Potential(BACKBONE)
     references = fit_references(packed.where("train"), "per_element")
     model.head.references.copy_(torch.from_numpy(references))

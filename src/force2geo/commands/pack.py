@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.files import atomic_path, record_provenance
     from force2geo.store.levels import align, fit_levels, mixed_levels
     from force2geo.store.merge import shard_files
-    from force2geo.store.packed import PackedWriter, pack_trajectories
+    from force2geo.store.pack import pack_trajectories
+    from force2geo.store.packed import PackedWriter
 
     settings, shards = shards_of(args)
     settings = settings[args.use]

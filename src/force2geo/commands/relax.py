@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         numbers: list[np.ndarray], positions: list[np.ndarray]
     ) -> list[tuple[float, np.ndarray]]:
         molecules = [Atoms(z, x) for z, x in zip(numbers, positions, strict=True)]
-        results = model.predict(molecules, settings["batch_size"])
+        results = model.predict(molecules)
         return [(float(r["energy"]), np.asarray(r["forces"])) for r in results]
 
     conformers = read_conformers(args.conformers)

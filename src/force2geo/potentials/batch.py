@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
 
 @dataclass
@@ -65,3 +64,21 @@ def collate(
         molecule=torch.repeat_interleave(torch.arange(len(numbers)), counts),
         ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
     )
+
+
+def by_size(sizes: np.ndarray, atoms: int, order: np.ndarray | None = None) -> list[np.ndarray]:
+    """Return the indices of molecules in batches of like size with at most `atoms` atoms each.
+
+    Memory then has a bound whatever the sizes, and no molecule is padded to a much larger one's
+    size. Those of one size stay in `order`; a molecule larger than `atoms` is a batch of its own.
+    The batches' sizes depend on `sizes` alone.
+    """
+    order = np.arange(len(sizes)) if order is None else order
+    order = order[np.argsort(sizes[order], kind="stable")]
+    ends = np.cumsum(sizes[order])
+    batches, start, before = [], 0, 0
+    while start < len(order):
+        stop = max(start + 1, int(np.searchsorted(ends, before + atoms, side="right")))
+        batches.append(order[start:stop])
+        start, before = stop, int(ends[stop - 1])
+    return batches

@@ -11,7 +11,7 @@ import torch
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
-from force2geo.potentials.batch import collate
+from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.models import Potential, PropertyModel, build_model
 from force2geo.potentials.published_painn import convert, published_state
 
@@ -61,7 +61,7 @@ class Model:
     def predict(
         self,
         molecules: Sequence[Atoms],
-        batch_size: int = 256,
+        batch_atoms: int = 2048,
         dtype: str | torch.dtype | None = None,
         totals: bool = False,
     ) -> list[dict[str, float | np.ndarray]]:
@@ -71,37 +71,38 @@ class Model:
         where its backbone has vectors, `displacement` (n,3) Å. A published potential's energy is
         its mean over atoms and its forces are the negative gradient of that mean; `totals` turns
         both into those of the whole molecule, n times as large. `dtype` computes in another
-        precision than the weights were saved in.
+        precision than the weights were saved in; `batch_atoms` bounds the memory.
         """
         network = self.in_dtype(dtype)
         kind = next(network.parameters()).dtype
-        results: list[dict[str, float | np.ndarray]] = []
-        for first in range(0, len(molecules), batch_size):
-            chunk = molecules[first : first + batch_size]
-            self._check(chunk, first)
+        self._check(molecules)
+        results: list[dict[str, float | np.ndarray]] = [{} for _ in molecules]
+        for chosen in by_size(np.array([len(m) for m in molecules], dtype=int), batch_atoms):
+            chunk = [molecules[i] for i in chosen]
             batch = collate([m.numbers for m in chunk], [m.positions for m in chunk], kind)
             output = network(batch.to(self.device))
             output.pop("binding", None)
-            values = {key: value.cpu() for key, value in output.items()}
-            for index in range(batch.size):
-                atoms = slice(int(batch.ptr[index]), int(batch.ptr[index + 1]))
+            values = {key: value.cpu().numpy() for key, value in output.items()}
+            ptr = batch.ptr.tolist()
+            for place, index in enumerate(chosen):
+                atoms = slice(ptr[place], ptr[place + 1])
                 row = {
-                    key: float(value[index]) if value.ndim == 1 else value[atoms].numpy()
+                    key: float(value[place]) if value.ndim == 1 else value[atoms]
                     for key, value in values.items()
                 }
                 if self.mean_energy and not totals and "energy" in row:
                     count = atoms.stop - atoms.start
                     row |= {"energy": row["energy"] / count, "forces": row["forces"] / count}
                 if not all(np.isfinite(value).all() for value in row.values()):
-                    raise UserError(_why_not_finite(chunk[index], first + index))
-                results.append(row)
+                    raise UserError(_why_not_finite(molecules[index], int(index)))
+                results[index] = row
         return results
 
-    def _check(self, molecules: Sequence[Atoms], first: int) -> None:
+    def _check(self, molecules: Sequence[Atoms]) -> None:
         """Raise `UserError`, naming the molecule's place, for what no network can answer."""
         known = self.network.config.get("elements")
         largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
-        for index, molecule in enumerate(molecules, start=first):
+        for index, molecule in enumerate(molecules):
             if not len(molecule):
                 raise UserError(f"molecule {index}: it has no atoms")
             if not np.isfinite(molecule.positions).all():

@@ -1,29 +1,26 @@
-"""Packed snapshots: one HDF5 file of flat arrays that training reads whole or in slices.
+"""Packed snapshots: one HDF5 file of flat arrays that training maps into memory.
 
 Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `atomic_numbers`
 (N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,), `source`
-(S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`.
+(S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`. They lie contiguous and
+uncompressed, 25 bytes an atom and 27 a snapshot, so that a file larger than memory can be mapped.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import tempfile
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from force2geo.store.levels import level_of
-from force2geo.store.lmdb_store import Shard
-from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from force2geo.store.levels import Level
 
-_FLUSH_ATOMS = 1 << 19
+_SLAB = 1 << 20  # rows copied at once
 
 SPLITS = ("train", "val", "test")
 
@@ -40,36 +37,22 @@ COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
 
 
 class PackedWriter:
-    """Appends molecules' snapshots to a new file; memory stays flat as data grows."""
+    """Appends molecules' snapshots to a new file; memory stays flat as data grows.
+
+    A contiguous column needs its length beforehand, so the columns grow in unnamed files in the
+    same folder and are put together by `close`.
+    """
 
     def __init__(self, path: Path, sources: Sequence[str]) -> None:
-        self.file = h5py.File(path, "w")
-        self.file.attrs["sources"] = list(sources)
+        self.path = path
         self.sources = list(sources)
-        for name, (shape, kind) in COLUMNS.items():
-            self.file.create_dataset(
-                name,
-                shape=(0, *shape),
-                maxshape=(None, *shape),
-                dtype=kind,
-                chunks=(16384, *shape),
-                compression="gzip",
-                shuffle=True,
-            )
-        self._buffer: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-        self._buffer["ptr"].append(np.zeros(1, dtype=np.int64))
-        self._atoms = self._flushed = 0
+        self._files = {name: tempfile.TemporaryFile(dir=path.parent) for name in COLUMNS}  # noqa: SIM115
+        self._atoms = 0
+        self._write({"ptr": np.zeros(1, dtype=np.int64)})
 
-    def _flush(self) -> None:
-        for name, parts in self._buffer.items():
-            if not parts:
-                continue
-            values, column = np.concatenate(parts), self.file[name]
-            old = column.shape[0]
-            column.resize(old + len(values), axis=0)
-            column[old:] = values
-            parts.clear()
-        self._flushed = self._atoms
+    def _write(self, values: dict[str, np.ndarray]) -> None:
+        for name, part in values.items():
+            self._files[name].write(np.ascontiguousarray(part, dtype=COLUMNS[name][1]).tobytes())
 
     def add(
         self,
@@ -93,51 +76,25 @@ class PackedWriter:
             "split": np.full(count, SPLITS.index(split), dtype=np.uint8),
             "ptr": self._atoms + atoms * np.arange(1, count + 1),
         }
-        for name, part in values.items():
-            self._buffer[name].append(part)
+        self._write(values)
         self._atoms += count * atoms
-        if self._atoms - self._flushed > _FLUSH_ATOMS:
-            self._flush()
 
     def close(self, references: dict[Level, np.ndarray] | None = None) -> None:
-        """Finish the file; `references` that moved its energies are kept as attributes."""
-        self._flush()
-        if references:
-            self.file.attrs["levels"] = [str(level) for level in references]
-            self.file.attrs["level_references"] = np.array(list(references.values()))
-        self.file.close()
+        """Write the file; `references` that moved its energies are kept as attributes."""
+        with h5py.File(self.path, "w") as file:
+            file.attrs["sources"] = self.sources
+            if references:
+                file.attrs["levels"] = [str(level) for level in references]
+                file.attrs["level_references"] = np.array(list(references.values()))
+            for name, (shape, kind) in COLUMNS.items():
+                self._copy(name, np.dtype(kind), shape, file)
 
-
-def pack_trajectories(
-    writer: PackedWriter,
-    shards: Iterable[Path],
-    split_of: dict[str, str],
-    align: Callable[[Level, np.ndarray, np.ndarray], np.ndarray],
-) -> Counter[Level]:
-    """Write the molecules of a split; return how many snapshots there are of each level.
-
-    Snapshots without energy or gradient are left out. A molecule in two shards is taken from the
-    first.
-    """
-    left, levels = dict(split_of), Counter()  # type: tuple[dict[str, str], Counter[Level]]
-    for shard in shards:
-        for record in Shard(shard).records():
-            split = left.pop(record.header["cid"], None)
-            if split is None:
-                continue
-            trajectory = record.trajectory(writer.sources)
-            for source, stage in trajectory.stages.items():
-                whole = np.isfinite(stage.energies) & np.isfinite(stage.gradients).all(axis=(1, 2))
-                level = level_of(stage)
-                levels[level] += int(whole.sum())
-                energies = stage.energies[whole] * HARTREE_TO_EV
-                writer.add(
-                    trajectory.cid,
-                    trajectory.atomic_numbers,
-                    stage.positions[whole],
-                    align(level, trajectory.atomic_numbers, energies),
-                    stage.gradients[whole] * GRADIENT_TO_FORCE,
-                    source,
-                    split,
-                )
-    return levels
+    def _copy(self, name: str, kind: np.dtype, shape: tuple[int, ...], file: h5py.File) -> None:
+        with self._files[name] as source:
+            size = kind.itemsize * int(np.prod(shape))
+            rows = source.seek(0, 2) // size
+            source.seek(0)
+            column = file.create_dataset(name, shape=(rows, *shape), dtype=kind)
+            for first in range(0, rows, _SLAB):
+                values = np.frombuffer(source.read(size * _SLAB), dtype=kind)
+                column[first : first + _SLAB] = values.reshape(-1, *shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import time
@@ -11,10 +12,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+import torch.distributed as dist
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from force2geo.errors import UserError
 from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.schedule import Schedule
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 
 MIDDLE = "middle.ckpt"
+_INTERACTIVE = ("bash", "interactive")  # names of Slurm jobs that are a person's shell
+_ASK_EVERY = 20  # batches between questions whether to save, where there are several processes
 
 
 class Training(L.LightningModule):
@@ -61,6 +67,7 @@ class Training(L.LightningModule):
         self._epoch_start: dict[str, Any] = {}
         self._saving_middle = False
         self._saved = time.monotonic()
+        self._batch: Batch | None = None
         self._sums: dict[str, float] = {}
         self._started = 0.0
 
@@ -78,6 +85,8 @@ class Training(L.LightningModule):
             self.current_epoch,
             shuffle=True,
             skip=self._progress["done"],
+            batch_atoms=self.settings.get("batch_atoms"),
+            share=(self.global_rank, self.trainer.world_size),
         )
 
     def val_dataloader(self) -> list[int]:
@@ -102,12 +111,10 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of a batch."""
+        self._batch = batch
         parts = self.objective.loss(self.model, batch)
         if not torch.isfinite(parts["loss"]):
-            raise FloatingPointError(
-                f"loss is not finite at epoch {self.current_epoch}, batch {index}: "
-                "lower optimizer.learning_rate or set gradient_clip"
-            )
+            self._stop_at("loss")
         for key, value in parts.items():
             self._sums[key] = self._sums.get(key, 0.0) + float(value.detach()) * batch.size
         return parts["loss"]
@@ -116,14 +123,45 @@ class Training(L.LightningModule):
         """Differentiate by the weights alone: forces make positions leaves of the graph, too."""
         loss.backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
 
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: Any = None, **_: Any
+    ) -> None:
+        """Clip the gradient's norm where the settings say so, and stop where it is no number."""
+        most = gradient_clip_val or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most)
+        if not torch.isfinite(norm):
+            self._stop_at("gradient")
+
+    def _stop_at(self, what: str) -> None:
+        """Keep the batch and the weights that gave no number, and raise `UserError`."""
+        assert self.scratch is not None and self._batch is not None
+        path = self.scratch / "bad_batch.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {key: value for key, value in vars(self._batch).items() if value is not None}
+        weights = self.model.state_dict()
+        torch.save({"batch": columns, "weights": weights, "epoch": self.current_epoch}, path)
+        raise UserError(
+            f"{what} is not finite in epoch {self.current_epoch + 1}; batch and weights are in "
+            f"{path}: look for a wrong structure, lower the learning_rate or set gradient_clip"
+        )
+
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the schedule and the moving average; from time to time keep the state."""
         self._schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self._progress["done"] += 1
-        if time.monotonic() - self._saved >= self.keep_every:
+        if self._time_to_save():
             self._keep_state()
+
+    def _time_to_save(self) -> bool:
+        """Say whether the state is to be kept now; all processes say the same."""
+        due = time.monotonic() - self._saved >= self.keep_every
+        if self.trainer.world_size == 1:
+            return due
+        if self._progress["done"] % _ASK_EVERY:
+            return False
+        return bool(self.trainer.strategy.broadcast(due))
 
     def _keep_state(self) -> None:
         """Write a checkpoint in the middle of an epoch, whole or not at all."""
@@ -134,7 +172,8 @@ class Training(L.LightningModule):
         self._saving_middle = True
         self.trainer.save_checkpoint(part)
         self._saving_middle = False
-        part.replace(self.scratch / MIDDLE)
+        if self.trainer.is_global_zero:
+            part.replace(self.scratch / MIDDLE)
         self._saved = time.monotonic()
 
     def on_train_epoch_end(self) -> None:
@@ -144,9 +183,8 @@ class Training(L.LightningModule):
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
         seconds = time.perf_counter() - self._started
-        loader = BatchLoader(self.sets["val"], 2 * self.settings["batch_size"])
-        batches = (batch.to(self.device) for batch in loader)
-        metrics = self.objective.metrics(self.objective.predict(self.judged.eval(), batches))
+        found = predict_all(self.judged.eval(), self.objective, self.sets["val"], self.settings)
+        metrics = self.objective.metrics(found)
         self.log(self.objective.monitor, metrics[self.objective.monitor], batch_size=1)
         row = {"epoch": float(self.current_epoch), "seconds": seconds}
         row |= {f"train_{k}": v / len(self.sets["train"]) for k, v in self._sums.items()}
@@ -184,8 +222,13 @@ class Training(L.LightningModule):
             betas=tuple(options["betas"]),
             weight_decay=options["weight_decay"],
         )
-        steps = -(-len(self.sets["train"]) // self.settings["batch_size"])
-        total = self.settings["epochs"] * steps
+        # Every epoch has as many batches.
+        loader = BatchLoader(
+            self.sets["train"],
+            self.settings["batch_size"],
+            batch_atoms=self.settings.get("batch_atoms"),
+        )
+        total = self.settings["epochs"] * len(loader)
         self._schedule = Schedule(optimizer, self.settings["schedule"], total)
         return optimizer
 
@@ -212,6 +255,41 @@ class LineAMinute(Callback):
         row = pl_module.history[-1]
         values = " ".join(f"{k}={v:.4g}" for k, v in row.items() if k != "epoch")
         print(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs} {values}", flush=True)
+
+
+def processes() -> tuple[int, int]:
+    """Return processes on this node and nodes, as torchrun or Slurm started them; else (1, 1)."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return local, world // local
+    if "SLURM_PROCID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in _INTERACTIVE:
+        tasks, nodes = int(os.environ.get("SLURM_NTASKS", 1)), int(os.environ["SLURM_NNODES"])
+        return tasks // nodes, nodes
+    return 1, 1
+
+
+def is_first_process() -> bool:
+    """Say whether this process writes what all of them made."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def predict_all(
+    model: nn.Module, objective: Objective, data: Dataset, settings: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Return the objective's predictions of a data set, made by all processes together.
+
+    With one process they are in the order of the data.
+    """
+    device = next(model.parameters()).device
+    loader = BatchLoader(data, 2 * settings["batch_size"])
+    if not (dist.is_available() and dist.is_initialized()):
+        return objective.predict(model, (batch.to(device) for batch in loader))
+    loader.batches = loader.batches[dist.get_rank() :: dist.get_world_size()]
+    parts: list[Any] = [None] * dist.get_world_size()
+    mine = objective.predict(model, (batch.to(device) for batch in loader)) if len(loader) else {}
+    dist.all_gather_object(parts, mine)
+    parts = [part for part in parts if part]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def accelerator() -> str:
@@ -248,11 +326,21 @@ def fit(
         save_last=True,
         enable_version_counter=False,
     )
+    if settings.get("early_stop") is not None:
+        # After that many epochs without an improvement.
+        stopper = EarlyStopping(objective.monitor, patience=settings["early_stop"])
+        callbacks = [*(callbacks or []), stopper]
+    torch.set_float32_matmul_precision(settings.get("matmul_precision", "highest"))
+    local, nodes = processes()
     watched = sys.stderr.isatty()
     watcher: Callback = TQDMProgressBar() if watched else LineAMinute()
     trainer = L.Trainer(
         accelerator=accelerator(),
-        devices=1,
+        devices=local,
+        num_nodes=nodes,
+        # What an energy does not depend on, the last layer's vectors, has no gradient.
+        strategy="ddp_find_unused_parameters_true" if local * nodes > 1 else "auto",
+        use_distributed_sampler=False,
         max_epochs=settings["epochs"],
         callbacks=[keeper, watcher, *(callbacks or [])],
         logger=False,
@@ -269,5 +357,7 @@ def fit(
     trainer.fit(run, ckpt_path=newest, weights_only=True)
     best = torch.load(scratch / "best.ckpt", map_location="cpu", weights_only=True)
     run.load_state_dict(best["state_dict"])
-    shutil.rmtree(scratch, ignore_errors=True)
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        shutil.rmtree(scratch, ignore_errors=True)
     return deepcopy(run.judged).to("cpu").eval(), run.history

@@ -33,6 +33,10 @@ class Molecules:
     def __len__(self) -> int:
         return len(self.gap)
 
+    def sizes(self) -> np.ndarray:
+        """Return (M,) numbers of atoms."""
+        return np.array([len(numbers) for numbers in self.atomic_numbers])
+
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return molecules with their property and, when there are paths, displacements.
 

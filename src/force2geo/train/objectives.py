@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from force2geo.train.losses import check_loss, of_numbers, of_vectors
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -38,44 +40,48 @@ def _stack(parts: dict[str, list[Tensor]]) -> dict[str, np.ndarray]:
 
 
 class EnergyForces:
-    """Energy MAE plus force RMSE (Force2Geo, eqs 4 to 6).
+    """Energies and forces, each with a loss by name (`train/losses.py`).
 
-    With `energy_per_atom` the energy term is divided by the number of atoms, as the paper's
-    appendix C does to keep the size of a molecule out of the loss. With a `force_scale` s
-    (eV/Å) the force term is instead the mean of ‖Δf‖ / (s + ‖f‖), so that the small forces near
-    a minimum count as much as the large ones of perturbed geometries.
+    `mae` of energies and `rmse` of forces are Force2Geo's, eqs 4 to 6. With `energy_per_atom` the
+    energy's error is divided by the number of atoms, as the paper's appendix C does to keep the
+    size of a molecule out of the loss. With a `force_scale` s (eV/Å) an atom counts 1 / (s + ‖f‖),
+    so that the small forces near a minimum count as much as the large ones of perturbed
+    geometries. `huber_delta` (eV, eV/atom, eV/Å) is where `huber` turns from square to straight.
     """
 
     monitor = "force_rmse"
 
     def __init__(
         self,
+        energy: str,
+        forces: str,
         energy_weight: float,
         force_weight: float,
         energy_per_atom: bool,
         force_scale: float | None = None,
+        huber_delta: float = 0.01,
     ) -> None:
+        self.energy, self.forces = check_loss(energy), check_loss(forces)
         self.energy_weight = energy_weight
         self.force_weight = force_weight
         self.energy_per_atom = energy_per_atom
         self.force_scale = force_scale
+        self.huber_delta = huber_delta
 
     def loss(self, model: Potential, batch: Batch) -> dict[str, Tensor]:
-        """Return `loss`, `energy` (eV or eV/atom) and `force` (eV/Å, or relative)."""
+        """Return `loss` and its terms `energy` and `force`."""
         assert batch.energy is not None and batch.forces is not None
         output = model(batch, training=True)
         target = (batch.energy - model.head.reference(batch)).to(output["binding"].dtype)
-        error = (output["binding"] - target).abs()
+        error = output["binding"] - target
         if self.energy_per_atom:
             error = error / batch.atoms_per_molecule
-        energy = error.mean()
-        squared = ((output["forces"] - batch.forces) ** 2).sum(dim=1)
-        # The constants keep the root's gradient finite at a perfect prediction.
-        if self.force_scale is None:
-            force = torch.sqrt(squared.mean() + 1e-12)
-        else:
-            weight = 1 / (self.force_scale + batch.forces.norm(dim=1))
-            force = (weight * torch.sqrt(squared + 1e-8)).mean()
+        energy = of_numbers(self.energy, error, self.huber_delta)
+        size = batch.forces.norm(dim=1)
+        scale = self.force_scale
+        weights = torch.ones_like(size) if scale is None else 1 / (scale + size)
+        difference = output["forces"] - batch.forces
+        force = of_vectors(self.forces, difference, weights, self.huber_delta)
         loss = self.energy_weight * energy + self.force_weight * force
         return {"loss": loss, "energy": energy.detach(), "force": force.detach()}
 
@@ -95,14 +101,15 @@ class EnergyForces:
         return _stack(parts)
 
     def metrics(self, predictions: dict[str, np.ndarray]) -> dict[str, float]:
-        """Return `energy_mae` in meV/atom, `force_rmse` in meV/Å and those of trivial guesses.
+        """Return `energy_mae` in meV/atom, `force_mae` and `force_rmse` in meV/Å.
 
-        `force_rmse` is over the three components; `force_rmse_zero` is that of predicting zero.
+        Both of forces are over the components; `force_rmse_zero` is that of predicting zero.
         """
         error = predictions["energy"] - predictions["energy_true"]
         difference = predictions["forces"] - predictions["forces_true"]
         return {
             "energy_mae": 1e3 * float(np.mean(np.abs(error) / predictions["atoms"])),
+            "force_mae": 1e3 * float(np.mean(np.abs(difference))),
             "force_rmse": 1e3 * float(np.sqrt(np.mean(difference**2))),
             "force_rmse_zero": 1e3 * float(np.sqrt(np.mean(predictions["forces_true"] ** 2))),
         }

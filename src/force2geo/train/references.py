@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from force2geo.elements import MAX_ATOMIC_NUMBER
+
 if TYPE_CHECKING:
     from force2geo.train.snapshots import Snapshots
 
@@ -16,11 +18,19 @@ def fit_references(snapshots: Snapshots, kind: str) -> np.ndarray:
     `per_element` is the least-squares fit of total energies to compositions; `mean` gives every
     element the mean energy per atom.
     """
-    composition = snapshots.composition()
-    energy = snapshots.energy[snapshots.rows]
+    size = MAX_ATOMIC_NUMBER + 1
+    # Normal equations: memory does not grow with the number of snapshots.
+    gram, right = np.zeros((size, size)), np.zeros(size)
+    for composition, energy in snapshots.compositions():
+        counts, energies = composition.numpy(), energy.numpy()
+        if kind == "mean":
+            per_atom = energies / counts.sum(axis=1)
+            gram[0, 0], right[0] = gram[0, 0] + len(per_atom), right[0] + per_atom.sum()
+        else:
+            gram, right = gram + counts.T @ counts, right + counts.T @ energies
     if kind == "mean":
-        return np.full(101, float(np.mean(energy / composition.sum(axis=1))))
-    seen = composition.any(axis=0)
-    references = np.zeros(101)
-    references[seen] = np.linalg.lstsq(composition[:, seen], energy, rcond=None)[0]
+        return np.full(size, right[0] / gram[0, 0])
+    seen = gram.diagonal() > 0
+    references = np.zeros(size)
+    references[seen] = np.linalg.lstsq(gram[np.ix_(seen, seen)], right[seen], rcond=1e-12)[0]
     return references

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
-from force2geo.train.engine import fit
+from force2geo.train.engine import accelerator, fit, is_first_process
 from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.memory import keep_freed_memory
 from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from force2geo.train.geometry_mix import Molecules
     from force2geo.train.snapshots import Snapshots
 
+_GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
+
 
 def _run(
     stage: str,
@@ -40,18 +43,21 @@ def _run(
     keep_freed_memory()
     tracking = settings["tracking"]
     callbacks = []
-    if tracking["uri"]:
+    if tracking["uri"] and is_first_process():
         name = f"{stage} {target.parent.name}"
         callbacks.append(MLflowTracking(tracking["uri"], tracking["experiment"], name, settings))
     scratch = target.with_name(f".{target.name}.unfinished")
     network, history = fit(
         model, objective, sets["train"], sets["val"], settings, scratch, list(callbacks)
     )
+    if not is_first_process():
+        return
+    network.to(accelerator())
     metrics: dict[str, Any] = {"sizes": {name: len(data) for name, data in sets.items()}}
     predictions: dict[str, Any] = {}
     for name in ("val", "test"):
         loader = BatchLoader(sets[name], 2 * settings["batch_size"])
-        found = objective.predict(network, loader)
+        found = objective.predict(network, (batch.to(accelerator()) for batch in loader))
         metrics[name] = objective.metrics(found)
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
     metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
@@ -63,11 +69,20 @@ def _run(
         np.savez_compressed(handle, **predictions)
     write_json(target.with_name("metrics.json"), metrics)
     assert isinstance(network, (Potential, PropertyModel))
-    checkpoint.save(network, target, origin)
+    checkpoint.save(network.cpu(), target, origin)
     for path in (target, target.with_name("metrics.json"), target.with_name("predictions.npz")):
         record_provenance(path, stage, settings, inputs)
     for callback in callbacks:
         callback.finish([target.with_name("metrics.json")])
+
+
+def _near(snapshots: Snapshots) -> Snapshots:
+    """Return the data on the GPU where there is one with room for it, else as it is."""
+    if accelerator() != "cuda":
+        return snapshots
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    free, _ = torch.cuda.mem_get_info(device)
+    return snapshots.to(device) if snapshots.bytes < _GPU_SHARE * free else snapshots
 
 
 def train_potential(
@@ -83,6 +98,7 @@ def train_potential(
     Validation and test are the snapshots of the source `judged_on` (all when None).
     """
     torch.manual_seed(settings["seed"])
+    snapshots = _near(snapshots)
     train = snapshots.where("train").require("training set")
     model = Potential(settings["backbone"])
     model.config["elements"] = train.elements()

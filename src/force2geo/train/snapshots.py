@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 import torch
+from torch import Tensor
 
+from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.potentials.batch import Batch
 from force2geo.store.packed import COLUMNS, SPLITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _CHUNK = 1_000_000
+_USED = tuple(name for name in COLUMNS if name != "cid")
 
 
 @dataclass
 class Snapshots:
-    """Snapshots in memory; arrays as in the file, `rows` the ones in use."""
+    """Snapshots of a packed file, mapped into memory or on a GPU; `rows` are the ones in use.
 
-    ptr: np.ndarray
-    atomic_numbers: np.ndarray
-    positions: np.ndarray
-    forces: np.ndarray
-    energy: np.ndarray
-    cid: np.ndarray
-    source: np.ndarray
-    split: np.ndarray
+    The other tensors are the file's columns: `ptr` (S+1,), `atomic_numbers` (N,), `positions`
+    (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,).
+    """
+
+    ptr: Tensor
+    atomic_numbers: Tensor
+    positions: Tensor
+    forces: Tensor
+    energy: Tensor
+    source: Tensor
+    split: Tensor
     sources: list[str]
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    rows: Tensor
 
     @classmethod
     def read(cls, path: Path) -> Snapshots:
-        """Read a packed file; every snapshot is in use."""
+        """Map a packed file; every snapshot is in use. Pages are read when they are needed."""
         with h5py.File(path, "r") as file:
-            columns: dict[str, Any] = {name: file[name][:] for name in COLUMNS}
+            columns = {name: torch.from_numpy(_mapped(path, file[name])) for name in _USED}
             sources = [str(name) for name in file.attrs["sources"]]
-        return cls(**columns, sources=sources, rows=np.arange(len(columns["energy"])))
+        return cls(**columns, sources=sources, rows=torch.arange(len(columns["energy"])))
+
+    def to(self, device: torch.device | str) -> Snapshots:
+        """Return the data on `device`: batches are then made there, without a copy of each."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in (*_USED, "rows")})
+
+    @property
+    def bytes(self) -> int:
+        """Size of all columns."""
+        return sum(getattr(self, name).nbytes for name in _USED)
 
     def where(self, split: str, source: str | None = None) -> Snapshots:
         """Return the snapshots of a split and, when given, of one source; arrays are shared."""
@@ -48,7 +64,7 @@ class Snapshots:
         if source is not None:
             code = self.sources.index(source) if source in self.sources else -1
             keep &= self.source[self.rows] == code
-        return Snapshots(**{**self.__dict__, "rows": self.rows[keep]})
+        return replace(self, rows=self.rows[keep])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,37 +75,55 @@ class Snapshots:
             raise UserError(f"no snapshot to use as {what}: the selection left none")
         return self
 
+    def sizes(self) -> np.ndarray:
+        """Return (len,) numbers of atoms of the snapshots in use."""
+        return (self.ptr[self.rows + 1] - self.ptr[self.rows]).cpu().numpy()
+
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return the snapshots at `indices` (into `rows`) with energies and forces."""
-        rows = self.rows[indices]
-        atoms, counts = self.atoms(rows)
-        lengths = torch.from_numpy(counts)
+        rows = self.rows[torch.from_numpy(indices).to(self.rows.device)]
+        atoms, counts = self._atoms(rows)
+        numbers = torch.arange(len(rows), device=rows.device)
         return Batch(
-            atomic_numbers=torch.from_numpy(self.atomic_numbers[atoms].astype(np.int64)),
-            positions=torch.from_numpy(self.positions[atoms]),
-            molecule=torch.repeat_interleave(torch.arange(len(rows)), lengths),
-            ptr=torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])),
-            energy=torch.from_numpy(self.energy[rows]),
-            forces=torch.from_numpy(self.forces[atoms]),
+            atomic_numbers=self.atomic_numbers[atoms].long(),
+            positions=self.positions[atoms],
+            molecule=torch.repeat_interleave(numbers, counts, output_size=len(atoms)),
+            ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            energy=self.energy[rows],
+            forces=self.forces[atoms],
         )
 
-    def atoms(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the places (N,) of the atoms of snapshots in the file, and their counts (S,)."""
-        starts, counts = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]
-        ends = np.cumsum(counts)
-        last = int(ends[-1]) if len(ends) else 0
-        return np.repeat(starts - (ends - counts), counts) + np.arange(last), counts
+    def _atoms(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places (n,) of the atoms of snapshots in the file, and their counts (S,)."""
+        starts = self.ptr[rows]
+        counts = self.ptr[rows + 1] - starts
+        ends = counts.cumsum(0)
+        total = int(ends[-1]) if len(ends) else 0
+        shift = torch.repeat_interleave(starts - (ends - counts), counts, output_size=total)
+        return shift + torch.arange(total, device=rows.device), counts
+
+    def compositions(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (s, MAX_ATOMIC_NUMBER+1) counts of each element and (s,) eV, chunk by chunk."""
+        width = MAX_ATOMIC_NUMBER + 1
+        for first in range(0, len(self.rows), _CHUNK):
+            rows = self.rows[first : first + _CHUNK]
+            atoms, counts = self._atoms(rows)
+            cell = torch.repeat_interleave(width * torch.arange(len(rows)).to(counts), counts)
+            found = torch.bincount(cell + self.atomic_numbers[atoms], minlength=width * len(rows))
+            yield found.view(-1, width).double().cpu(), self.energy[rows].cpu()
 
     def elements(self) -> list[int]:
         """Return the atomic numbers in use, ascending."""
-        present = np.zeros(101, dtype=bool)
-        for first in range(0, len(self.rows), _CHUNK):
-            present[self.atomic_numbers[self.atoms(self.rows[first : first + _CHUNK])[0]]] = True
-        return np.flatnonzero(present).tolist()
+        present = torch.zeros(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool)
+        for composition, _ in self.compositions():
+            present |= composition.any(dim=0)
+        return present.nonzero()[:, 0].tolist()
 
-    def composition(self) -> np.ndarray:
-        """Return (S, 101) counts of each element in each snapshot in use."""
-        atoms, counts = self.atoms(self.rows)
-        cell = np.repeat(np.arange(len(self.rows)) * 101, counts) + self.atomic_numbers[atoms]
-        found = np.bincount(cell, minlength=101 * len(self.rows))
-        return found.reshape(-1, 101).astype(np.float64)
+
+def _mapped(path: Path, column: h5py.Dataset) -> np.ndarray:
+    """Return a contiguous column as a private map of the file: nothing is written back."""
+    if not column.size:
+        return np.zeros(column.shape, column.dtype)
+    if column.id.get_offset() is None:
+        raise UserError(f"{path}: packed by an older version, pack it again")
+    return np.memmap(path, column.dtype, "c", column.id.get_offset(), column.shape)
