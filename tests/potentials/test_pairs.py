@@ -44,12 +44,12 @@ def test_pairs_are_all_that_are_near_and_each_once(batch):
         if molecule[i] == molecule[j] and (x[i] - x[j]).norm() < CUTOFF
     }
     assert found == expected and len(pairs) == len(expected)
-    assert (pairs.distance.diff() >= 0).all()
-    first, second = pairs.by_distance
-    torch.testing.assert_close((x[first] - x[second]).norm(dim=1), pairs.distance)
-    assert (pairs.order[pairs.row] == torch.arange(len(pairs))).all()
+    assert (pairs.sorted.distance.diff() >= 0).all()
+    first, second = pairs.ends
+    torch.testing.assert_close((x[first] - x[second]).norm(dim=1), pairs.sorted.distance)
+    assert (pairs.sorted.order[pairs.sorted.row] == torch.arange(len(pairs))).all()
     for number in range(batch.size):
-        part = pairs.first[pairs.ptr[number] : pairs.ptr[number + 1]]
+        part = pairs.first[pairs.sorted.ptr[number] : pairs.sorted.ptr[number + 1]]
         assert (molecule[part] == number).all()
 
 
@@ -65,7 +65,7 @@ def test_no_pairs_is_no_trouble(sums):
 def by_definition(batch, pairs, sender, vectors, weights, directions):
     """Both sums written as in the module's text, pair by pair."""
     three, four = torch.zeros_like(vectors), torch.zeros_like(vectors)
-    for p, (i, j) in enumerate(zip(*pairs.by_distance, strict=True)):
+    for p, (i, j) in enumerate(zip(*pairs.ends, strict=True)):
         three[i] += vectors[j] * weights[p]
         three[j] += vectors[i] * weights[p]
         four[i] += directions[p][:, None] * (weights[p] * sender[j])

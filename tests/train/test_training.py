@@ -1,14 +1,14 @@
-"""Objectives, data, references and resuming."""
+"""Objectives, data and references."""
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from force2geo.errors import UserError
-from force2geo.potentials.batch import collate
+from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.models import Potential
-from force2geo.store.packed import PackedWriter
-from force2geo.train import engine, losses
+from force2geo.train import losses
 from force2geo.train.geometry_mix import Molecules
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objectives import EnergyForces, PropertyGeometry
@@ -16,23 +16,6 @@ from force2geo.train.references import fit_references
 from force2geo.train.snapshots import Snapshots
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
-
-
-@pytest.fixture
-def packed(tmp_path):
-    """Springs: energies and forces of a harmonic toy, 12 molecules in three splits."""
-    rng = np.random.default_rng(0)
-    writer = PackedWriter(tmp_path / "x.h5", ["dft_1st", "dft_points"])
-    for number in range(12):
-        numbers = rng.choice([1, 6, 8], size=rng.integers(2, 6))
-        centre = 1.5 * rng.normal(size=(len(numbers), 3))
-        moves = 0.1 * rng.normal(size=(4, len(numbers), 3))
-        energy = -10.0 * numbers.sum() + (moves**2).sum(axis=(1, 2))
-        split = ("train", "train", "val", "test")[number % 4]
-        source = ("dft_1st", "dft_points")[number % 2]
-        writer.add(f"{number:09d}", numbers, centre + moves, energy, -2 * moves, source, split)
-    writer.close()
-    return Snapshots.read(tmp_path / "x.h5")
 
 
 def test_batches_hold_the_rows_asked_for(packed):
@@ -62,10 +45,64 @@ def test_every_item_comes_once_in_an_order_of_seed_and_epoch(packed):
     assert order(1, 0) == order(1, 0) != order(1, 1)
 
 
+def test_a_packed_file_is_mapped_not_read(packed, tmp_path):
+    again = Snapshots.read(tmp_path / "x.h5")
+    again.positions[0] = 99.0  # in this process's own copy of the page
+    assert (Snapshots.read(tmp_path / "x.h5").positions[0] == packed.positions[0]).all()
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["positions"].id.get_offset() is not None
+        np.testing.assert_array_equal(file["positions"][:], packed.positions)
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        for name, column in h5py.File(tmp_path / "x.h5").items():
+            file.create_dataset(name, data=column[:], chunks=True)
+        file.attrs["sources"] = ["dft_1st"]
+    with pytest.raises(UserError, match="pack it again"):
+        Snapshots.read(tmp_path / "old.h5")
+
+
+def test_batches_by_atoms_keep_to_the_budget_and_hold_every_item_once(packed):
+    def energies(loader):
+        return sorted(float(e) for batch in loader for e in batch.energy)
+
+    loaders = [BatchLoader(packed, 7, 3, epoch, True, batch_atoms=12) for epoch in range(5)]
+    # As many batches in every epoch: a schedule counts on it.
+    assert len({len(loader) for loader in loaders}) == 1
+    for loader in loaders:
+        batches = list(loader)
+        assert all(len(batch.positions) <= 12 for batch in batches)
+        spread = [int(b.atoms_per_molecule.max() - b.atoms_per_molecule.min()) for b in batches]
+        assert max(spread) <= 1
+        assert energies(batches) == sorted(packed.energy.tolist())
+    assert [float(b.energy[0]) for b in loaders[0]] != [float(b.energy[0]) for b in loaders[1]]
+
+
+def test_a_molecule_over_the_budget_is_a_batch_of_its_own():
+    batches = by_size(np.array([3, 50, 4, 3]), 8)
+    assert [batch.tolist() for batch in batches] == [[0, 3], [2], [1]]
+    assert by_size(np.array([], dtype=int), 8) == []
+
+
+def test_processes_share_every_batch(packed):
+    whole = [batch.energy.tolist() for batch in BatchLoader(packed, 6, 1, 0, True)]
+    parts = [
+        [batch.energy.tolist() for batch in BatchLoader(packed, 6, 1, 0, True, share=(k, 2))]
+        for k in (0, 1)
+    ]
+    for batch, one, two in zip(whole, *parts, strict=True):
+        assert sorted(one + two) == sorted(batch) and len(one) == len(two) == 3
+    # A last batch of one is given to both rather than to none of one.
+    lone = packed.where("val")
+    lone.rows = lone.rows[:1]
+    assert all(len(next(iter(BatchLoader(lone, 6, share=(k, 2)))).energy) == 1 for k in (0, 1))
+
+
 def test_references_explain_energies_linear_in_composition(packed):
     references = fit_references(packed.where("train"), "per_element")
     np.testing.assert_allclose(references[[1, 6, 8]], [-10, -60, -80], atol=0.5)
     assert len(set(fit_references(packed, "mean"))) == 1
+    packed.energy[packed.where("train").rows[0]] = torch.nan
+    with pytest.raises(UserError, match="not finite"):
+        fit_references(packed.where("train"), "per_element")
 
 
 def test_energy_force_loss_is_equations_4_to_6(packed):
@@ -149,76 +186,3 @@ def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
     # Frames lie 5 Å away: the truth is moved onto them before it becomes a target.
     moved = batch.displacement.numpy().reshape(400, 4, 3)[from_path]
     assert np.abs(moved).max() < 0.2
-
-
-SETTINGS = {
-    "batch_size": 4, "seed": 3, "ema": 0.9, "epochs": 4, "gradient_clip": 10.0,
-    "optimizer": {"name": "adam", "learning_rate": 0.01, "betas": [0.9, 0.999],
-                  "weight_decay": 0.0},
-    "schedule": {"name": "plateau", "factor": 0.5, "patience": 0},
-}  # fmt: skip
-
-
-class KilledError(Exception):
-    pass
-
-
-def train(packed, scratch, die_at=None, keep_every=600.0, **changes):
-    torch.manual_seed(0)
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
-    model = Potential(BACKBONE)
-    references = fit_references(packed.where("train"), "per_element")
-    model.head.references.copy_(torch.from_numpy(references))
-    calls = {"n": 0}
-    plain = objective.loss
-
-    def loss(*args):
-        calls["n"] += 1
-        if calls["n"] == die_at:
-            raise KilledError
-        return plain(*args)
-
-    objective.loss = loss
-    sets = packed.where("train"), packed.where("val")
-    return engine.fit(model, objective, *sets, SETTINGS | changes, scratch, keep_every=keep_every)
-
-
-def test_training_lowers_the_error_and_a_killed_run_resumes_to_the_same_weights(packed, tmp_path):
-    whole, history = train(packed, tmp_path / "a")
-    assert history[-1]["train_loss"] < history[0]["train_loss"] and len(history) == 4
-    with pytest.raises(KilledError):
-        train(packed, tmp_path / "b", die_at=16)
-    assert (tmp_path / "b" / "last.ckpt").exists()
-    resumed, history_resumed = train(packed, tmp_path / "b")
-    assert not (tmp_path / "b").exists()
-    assert [row["epoch"] for row in history_resumed] == [0, 1, 2, 3]
-    for (name, one), two in zip(
-        whole.state_dict().items(), resumed.state_dict().values(), strict=True
-    ):
-        assert torch.equal(one, two), name
-
-
-SCHEDULES = (
-    {"name": "plateau", "factor": 0.5, "patience": 0},
-    {"name": "step", "step_size": 1, "gamma": 0.7},
-    {"name": "cosine", "warmup": 0.2},
-)
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s["name"])
-@pytest.mark.parametrize("die_at", [3, 16])
-def test_run_killed_in_the_middle_of_an_epoch_resumes_to_the_last_bit(
-    packed, tmp_path, schedule, die_at
-):
-    whole, history = train(packed, tmp_path / "a", schedule=schedule)
-    with pytest.raises(KilledError):
-        train(packed, tmp_path / "b", die_at, keep_every=0.0, schedule=schedule)
-    kept = torch.load(tmp_path / "b" / engine.MIDDLE, weights_only=True)
-    assert kept["progress"]["done"] == (die_at - 1) % 6  # six batches an epoch
-    resumed, history_resumed = train(packed, tmp_path / "b", schedule=schedule)
-    for one, two in zip(history, history_resumed, strict=True):
-        assert one | {"seconds": 0} == two | {"seconds": 0}
-    for (name, one), two in zip(
-        whole.state_dict().items(), resumed.state_dict().values(), strict=True
-    ):
-        assert torch.equal(one, two), name

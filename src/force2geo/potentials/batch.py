@@ -12,6 +12,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from force2geo.potentials.pairs import Pairs
+
 
 @dataclass
 class Batch:
@@ -19,7 +21,8 @@ class Batch:
 
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start. Targets, where known: `energy` (B,) eV float64,
-    `forces` (N,3) eV/Å, `property_value` (B,), `displacement` (N,3) Å.
+    `forces` (N,3) eV/Å, `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that
+    see each other where the caller knows them; a network finds them otherwise.
     """
 
     atomic_numbers: Tensor
@@ -30,11 +33,12 @@ class Batch:
     forces: Tensor | None = None
     property_value: Tensor | None = None
     displacement: Tensor | None = None
+    pairs: Pairs | None = None
 
     @property
     def size(self) -> int:
         """Number of molecules."""
-        return len(self.ptr) - 1
+        return self.ptr.shape[0] - 1
 
     @property
     def atoms_per_molecule(self) -> Tensor:
@@ -46,7 +50,7 @@ class Batch:
         moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            moved[field.name] = None if value is None else value.to(device)
+            moved[field.name] = value.to(device) if isinstance(value, Tensor) else value
         return replace(self, **moved)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from force2geo.potentials.calculator import PotentialCalculator
+    from force2geo.potentials.torch_sim_model import TorchSimPotential
 
 FORMAT = "force2geo-checkpoint"
 VERSION = 1
@@ -100,23 +101,39 @@ class Model:
 
     def _check(self, molecules: Sequence[Atoms]) -> None:
         """Raise `UserError`, naming the molecule's place, for what no network can answer."""
-        known = self.network.config.get("elements")
-        largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
+        known = self.known_elements()
         for index, molecule in enumerate(molecules):
             if not len(molecule):
                 raise UserError(f"molecule {index}: it has no atoms")
             if not np.isfinite(molecule.positions).all():
                 raise UserError(f"molecule {index}: positions that are not finite numbers")
-            strange = set(molecule.numbers.tolist()) - set(known or range(1, largest + 1))
+            strange = set(molecule.numbers.tolist()) - known
             if strange:
                 names = ", ".join(SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
                 raise UserError(f"molecule {index}: the model has never seen {names}")
+
+    def known_elements(self) -> set[int]:
+        """Return the atomic numbers of the training set; all that fit where it is not known."""
+        largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
+        return set(self.network.config.get("elements") or range(1, largest + 1))
 
     def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:
         """Return an ASE calculator of a potential: total energy and forces, eV and eV/Å."""
         from force2geo.potentials.calculator import PotentialCalculator
 
         return PotentialCalculator(self, dtype)
+
+    def torch_sim(self, dtype: str | torch.dtype | None = None) -> TorchSimPotential:
+        """Return a torch-sim model of a potential: total energies and forces, eV and eV/Å."""
+        from force2geo.potentials.torch_sim_model import TorchSimPotential
+
+        return TorchSimPotential(self, dtype)
+
+    def export(self, path: Path, dtype: str | torch.dtype | None = None) -> None:
+        """Write a potential as an AOTInductor package (see `potentials.export.export`)."""
+        from force2geo.potentials.export import export
+
+        export(self, path, dtype)
 
 
 def _dtype(name: str | torch.dtype) -> torch.dtype:

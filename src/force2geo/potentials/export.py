@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -35,8 +34,9 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     Torch loads it from Python (`torch._inductor.aoti_load_package`) or C++
     (`AOTIModelPackageLoader`). It takes atomic numbers (N,) int64, positions (N,3) Å, ptr (B+1,)
     int64 where molecules start and end, and the pairs of atoms of one molecule under the cutoff,
-    first < second (P,) int64 each; it gives energies (B,) eV float64 and forces (N,3) eV/Å, of
-    whole molecules. N, B and P are free, from two atoms and two pairs on. The package's metadata
+    first < second (P,) int64 each; it gives energies (B+1,) eV float64, the last of no molecule
+    and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
+    two pairs on. The package's metadata
     name the cutoff. Compiling needs a C++ compiler.
     """
     if model.network.kind != "potential":
@@ -45,37 +45,36 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     kind, device = next(network.parameters()).dtype, model.device
 
     def evaluate(numbers: Tensor, x: Tensor, ptr: Tensor, i: Tensor, j: Tensor) -> Any:
-        molecule = torch.searchsorted(ptr, torch.arange(len(x), device=x.device), right=True) - 1
-        batch = Batch(numbers, x, molecule, ptr, pairs=Pairs(i, j, len(x)))
-        output = network(batch)
+        molecule = (
+            torch.searchsorted(ptr, torch.arange(x.shape[0], device=x.device), right=True) - 1
+        )
+        # An empty molecule at the end: sizes of one are special to the tracer, and are no more.
+        ends = torch.cat([ptr, ptr[-1:]])
+        output = network(Batch(numbers, x, molecule, ends, pairs=Pairs(i, j, x.shape[0])))
         return output["energy"], output["forces"]
 
-    example = inputs_of(_example(network.config.get("elements"), kind).to(device), network_cutoff(network))
+    cutoff = float(network.config["backbone"]["cutoff"])
+    example = inputs_of(_example(network.config.get("elements"), kind).to(device), cutoff)
     atoms, molecules, pairs = (torch.export.Dim(name, min=2) for name in ("N", "B1", "P"))
     shapes = ({0: atoms}, {0: atoms}, {0: molecules}, {0: pairs}, {0: pairs})
     from torch.fx.experimental.proxy_tensor import make_fx
 
     # Forces are a derivative; traced, they are plain operations like all others.
-    graph = make_fx(evaluate, tracing_mode="symbolic")(*example)
+    graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     program = torch.export.export(graph, example, dynamic_shapes=shapes)
     with atomic_path(path) as part:
         named = part.with_name(part.name + ".pt2")
         torch._inductor.aoti_compile_and_package(
             program,
             package_path=str(named),
-            inductor_configs={"aot_inductor.metadata": {"cutoff": str(network_cutoff(network))}},
+            inductor_configs={"aot_inductor.metadata": {"cutoff": str(cutoff)}},
         )
         named.replace(part)
 
 
-def network_cutoff(network: Potential) -> float:
-    """Return a potential's cutoff in Å."""
-    return float(network.config["backbone"]["cutoff"])
-
-
 def _example(elements: list[int] | None, kind: torch.dtype) -> Batch:
-    """Return two molecules to trace with; any would do."""
+    """Return molecules to trace with; any do whose counts differ from all sizes of the network."""
     torch.manual_seed(0)
     known = torch.tensor(elements or [1, 6, 8])
-    numbers = [known[torch.randint(len(known), (size,))] for size in (5, 7)]
+    numbers = [known[torch.randint(len(known), (size,))] for size in (5, 7, 6, 5, 6)]
     return collate(numbers, [1.5 * torch.randn(len(z), 3) for z in numbers], kind)

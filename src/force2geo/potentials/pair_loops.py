@@ -138,7 +138,9 @@ def _run(
     loop: Callable[..., None], factors: tuple[Tensor, ...], pairs: Pairs, out: Tensor
 ) -> Tensor:
     arrays: list[Any] = [factor.detach().numpy() for factor in factors]
-    places = [t.numpy() for t in (pairs.first, pairs.second, pairs.row, pairs.ptr)]
+    assert pairs.sorted is not None
+    kept = pairs.first, pairs.second, pairs.sorted.row, pairs.sorted.ptr
+    places = [tensor.numpy() for tensor in kept]
     loop(*arrays, *places, out.numpy())
     return out
 

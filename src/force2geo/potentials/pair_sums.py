@@ -7,8 +7,8 @@ results. With index p for pairs (i, j), f for features, c for components:
     three(G, X, W)   = Σ W[p,f] (G[i,c,f] X[j,c,f] + G[j,c,f] X[i,c,f])
     four(G, X, W, U) = Σ W[p,f] U[p,c] (G[i,c,f] X[j,f] − G[j,c,f] X[i,f])
 
-G, X are of atoms, (N,C,F), (N,3,F) or (N,F); W (P,F) and U (P,3) of pairs in the order of
-distance (`pairs`). The functions here return the derivative by G: what the atoms receive.
+G, X are of atoms, (N,C,F), (N,3,F) or (N,F); W (P,F) and U (P,3) of pairs in their order
+(`pairs`). The functions here return the derivative by G: what the atoms receive.
 On a CPU with numba the sums run in compiled loops, elsewhere in torch operations.
 """
 
@@ -44,8 +44,8 @@ def four_sum(sender: Tensor, weights: Tensor, directions: Tensor, pairs: Pairs) 
     return _Four.apply("G", pairs, *factors)
 
 
-def _compiled(values: Tensor) -> bool:
-    return pair_loops is not None and values.device.type == "cpu" and values.dtype in _KINDS
+def _compiled(values: Tensor, pairs: Pairs) -> bool:
+    return pair_loops is not None and pairs.sorted is not None and values.dtype in _KINDS
 
 
 class _Three(torch.autograd.Function):
@@ -57,7 +57,7 @@ class _Three(torch.autograd.Function):
         # The inputs themselves: copies would be constants to a second derivative.
         ctx.save_for_backward(one, other)
         one, other = one.contiguous(), other.contiguous()
-        if _compiled(one):
+        if _compiled(one, pairs):
             return pair_loops.three(kind, one, other, pairs)
         return _three_in_torch(kind, one, other, pairs)
 
@@ -82,7 +82,7 @@ class _Four(torch.autograd.Function):
         ctx.kind, ctx.pairs = kind, pairs
         ctx.save_for_backward(*others)
         factors = tuple(factor.contiguous() for factor in others)
-        if _compiled(factors[0]):
+        if _compiled(factors[0], pairs):
             return pair_loops.four(kind, factors, pairs)
         return _four_in_torch(kind, factors, pairs)
 
@@ -99,7 +99,7 @@ class _Four(torch.autograd.Function):
 
 
 def _three_in_torch(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
-    first, second = pairs.by_distance
+    first, second = pairs.ends
     if kind == "pair":
         there = one.index_select(0, first) * other.index_select(0, second)
         return (there + one.index_select(0, second) * other.index_select(0, first)).sum(dim=1)
@@ -110,7 +110,7 @@ def _three_in_torch(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tens
 
 
 def _four_in_torch(kind: str, factors: tuple[Tensor, ...], pairs: Pairs) -> Tensor:
-    first, second = pairs.by_distance
+    first, second = pairs.ends
     given = dict(zip("GXWU".replace(kind, ""), factors, strict=True))
     if kind in "GX":
         weights, directions = given["W"][:, None], given["U"][:, :, None]

@@ -46,18 +46,19 @@ class GaussianBasis(nn.Module):
         self.coefficient = -0.5 / self.spacing**2
 
     def forward(self, distance: Tensor, pairs: Pairs, scale: Tensor | None = None) -> Excited:
-        """Return features of (P,) distances in Å, ascending but for rounding, times `scale` (P,).
+        """Return features of (P,) distances in Å, in the pairs' order, times `scale` (P,).
 
-        A distance excites about a dozen Gaussians of 128; on a CPU only those are computed.
+        A distance excites about a dozen Gaussians of 128; of sorted pairs only those are computed.
         """
         size = len(self.centres)
         if scale is None:
             scale = torch.ones_like(distance)
-        if distance.device.type != "cpu" or not len(distance):
+        if pairs.sorted is None or not len(distance):
             return Excited([(self._part(distance, scale, 0, size), 0, size)])
         reach = _REACH[distance.dtype]
         bounds = torch.arange(_BAND, size + _BAND, _BAND, dtype=distance.dtype) * self.spacing
-        stops = torch.searchsorted(pairs.distance, bounds).tolist()
+        stops = torch.searchsorted(pairs.sorted.distance, bounds).tolist()
+        stops[-1] = len(distance)  # and those that are no numbers
         parts, start = [], 0
         for band, stop in enumerate(stops):
             if stop > start:

@@ -187,7 +187,12 @@ class Training(L.LightningModule):
         metrics = self.objective.metrics(found)
         self.log(self.objective.monitor, metrics[self.objective.monitor], batch_size=1)
         row = {"epoch": float(self.current_epoch), "seconds": seconds}
-        row |= {f"train_{k}": v / len(self.sets["train"]) for k, v in self._sums.items()}
+        # Sums of one process are of its part of the batches.
+        sums = self.trainer.strategy.reduce(
+            torch.tensor(list(self._sums.values()), device=self.device), reduce_op="sum"
+        )
+        means = (sums / len(self.sets["train"])).tolist()
+        row |= {f"train_{key}": mean for key, mean in zip(self._sums, means, strict=True)}
         row |= {f"val_{key}": value for key, value in metrics.items()}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append(row)

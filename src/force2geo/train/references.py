@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.errors import UserError
 
 if TYPE_CHECKING:
     from force2geo.train.snapshots import Snapshots
@@ -16,7 +17,7 @@ def fit_references(snapshots: Snapshots, kind: str) -> np.ndarray:
     """Return reference energies (101,) in eV, by atomic number.
 
     `per_element` is the least-squares fit of total energies to compositions; `mean` gives every
-    element the mean energy per atom.
+    element the mean energy per atom. `UserError` when an energy is no number.
     """
     size = MAX_ATOMIC_NUMBER + 1
     # Normal equations: memory does not grow with the number of snapshots.
@@ -28,6 +29,8 @@ def fit_references(snapshots: Snapshots, kind: str) -> np.ndarray:
             gram[0, 0], right[0] = gram[0, 0] + len(per_atom), right[0] + per_atom.sum()
         else:
             gram, right = gram + counts.T @ counts, right + counts.T @ energies
+    if not np.isfinite(right).all():
+        raise UserError("snapshots to train on have energies that are not finite numbers")
     if kind == "mean":
         return np.full(size, right[0] / gram[0, 0])
     seen = gram.diagonal() > 0
