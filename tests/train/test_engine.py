@@ -145,9 +145,11 @@ def test_two_processes_train_as_one(packed, tmp_path, repository):
     assert run.returncode == 0, run.stderr[-3000:]
     found = torch.load(tmp_path / "result.pt", weights_only=True)
     assert len(found["history"]) == len(history) and not (tmp_path / "b").exists()
-    # Weights differ by more: Adam makes whole steps of gradients that are rounding alone.
+    # Forces are averaged over the atoms of each half, so that the two agree nearly. Weights differ
+    # by more: Adam makes whole steps of gradients that are rounding alone.
     for one, two in zip(history, found["history"], strict=True):
-        assert one | {"seconds": 0} == pytest.approx(two | {"seconds": 0}, rel=1e-3)
+        for key in ("train_energy", "val_energy_mae", "val_force_mae", "learning_rate"):
+            assert one[key] == pytest.approx(two[key], rel=2e-3), key
 
 
 def test_the_core_imports_four_packages_alone():
