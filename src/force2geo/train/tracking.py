@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from force2geo.train.engine import Training
@@ -22,6 +25,16 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = str(value)
     return flat
+
+
+def _environment() -> dict[str, str]:
+    """Return what the run runs on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    packages = {
+        f"version.{name}": version(name) for name in ("torch", "numpy", "lightning", "h5py")
+    }
+    machine = {"python": platform.python_version(), "host": platform.node(), "device": device}
+    return {f"force2geo.{key}": value or "unknown" for key, value in (machine | packages).items()}
 
 
 class MLflowTracking(Callback):
@@ -58,12 +71,13 @@ class MLflowTracking(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the run and log its parameters."""
         if self.run_id is not None:
+            self.client.update_run(self.run_id, "RUNNING")
             return
         from mlflow.entities import Param
 
         from force2geo.files import code_version
 
-        tags = {"mlflow.runName": self.name, "force2geo.code": code_version()}
+        tags = {"mlflow.runName": self.name, "force2geo.code": code_version(), **_environment()}
         self.run_id = self.client.create_run(self.experiment, tags=tags).info.run_id
         parameters = [Param(key, value[:500]) for key, value in _flat(self.settings).items()]
         self.client.log_batch(self.run_id, params=parameters)
@@ -77,6 +91,13 @@ class MLflowTracking(Callback):
         now = int(time.time() * 1000)
         metrics = [Metric(key, value, now, int(row["epoch"])) for key, value in row.items()]
         self.client.log_batch(self.run_id, metrics=metrics)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Mark the run as failed; a killed one stays open and is gone on with."""
+        if self.run_id is not None and isinstance(exception, Exception):
+            self.client.set_terminated(self.run_id, "FAILED")
 
     def finish(self, artifacts: list[Path]) -> None:
         """Attach files and end the run."""

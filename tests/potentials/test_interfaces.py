@@ -1,0 +1,75 @@
+"""A potential in other programs' hands: torch-sim and AOTInductor."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+import force2geo
+from force2geo.errors import UserError
+from force2geo.potentials.batch import collate
+from force2geo.potentials.checkpoint import save
+from force2geo.potentials.export import inputs_of
+from force2geo.potentials.models import Potential, PropertyModel
+
+BACKBONE = {"name": "painn", "layers": 2, "features": 8, "basis_size": 12, "cutoff": 3.0}
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    network = Potential(BACKBONE)
+    network.config["elements"] = [1, 6, 8]
+    network.head.references.uniform_(-100, -1)
+    save(network, tmp_path / "m.pt", {})
+    return force2geo.load(tmp_path / "m.pt")
+
+
+@pytest.fixture
+def molecules(ethanol):
+    return [Atoms(*ethanol), Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])]
+
+
+def test_torch_sim_gets_what_predict_gives(model, molecules):
+    torch_sim = pytest.importorskip("torch_sim")
+    own = model.torch_sim("float64")
+    device = torch.device("cpu")
+    state = torch_sim.io.atoms_to_state(molecules, device=device, dtype=torch.float64)
+    found, expected = own(state), model.predict(molecules, dtype="float64")
+    np.testing.assert_allclose(found["energy"], [row["energy"] for row in expected], rtol=1e-12)
+    forces = np.concatenate([row["forces"] for row in expected])
+    np.testing.assert_allclose(found["forces"], forces, atol=1e-12)
+    relaxed = torch_sim.optimize(
+        system=molecules, model=own, optimizer=torch_sim.optimizers.fire, max_steps=5
+    )
+    assert (relaxed.energy < found["energy"]).all()
+    strange = torch_sim.io.atoms_to_state([Atoms("N2", np.eye(3)[:2])], device, torch.float64)
+    with pytest.raises(UserError, match="never seen"):
+        own(strange)
+    boxed = Atoms("OH", [[0, 0, 0], [1, 0, 0]], cell=[9, 9, 9], pbc=True)
+    with pytest.raises(UserError, match="periodic"):
+        own(torch_sim.io.atoms_to_state([boxed], device, torch.float64))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_path):
+    model.export(tmp_path / "m.pt2", "float64")
+    compiled = torch._inductor.aoti_load_package(str(tmp_path / "m.pt2"))
+    assert float(compiled.get_metadata()["cutoff"]) == BACKBONE["cutoff"]
+    for chosen in (molecules, molecules[:1], molecules * 3):
+        batch = collate([m.numbers for m in chosen], [m.positions for m in chosen], torch.float64)
+        energy, forces = compiled(*inputs_of(batch, BACKBONE["cutoff"]))
+        expected = model.predict(chosen, dtype="float64")
+        assert energy[-1] == 0
+        np.testing.assert_allclose(energy[:-1], [row["energy"] for row in expected], rtol=1e-12)
+        wanted = np.concatenate([row["forces"] for row in expected])
+        np.testing.assert_allclose(forces, wanted, atol=1e-12)
+
+
+def test_a_property_model_is_no_potential(tmp_path):
+    save(PropertyModel(BACKBONE), tmp_path / "p.pt", {})
+    model = force2geo.load(tmp_path / "p.pt")
+    with pytest.raises(UserError, match="not a potential"):
+        model.export(tmp_path / "x.pt2")
