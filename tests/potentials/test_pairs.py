@@ -1,5 +1,7 @@
 """Pairs of atoms and the sums over them, compiled and not, to second derivatives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from force2geo.potentials import pair_sums
 from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential
-from force2geo.potentials.pairs import find_pairs
+from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.pieces import join, split
 from force2geo.potentials.radial import CosineEnvelope, GaussianBasis
 
 CUTOFF = 3.0
@@ -56,52 +59,100 @@ def test_pairs_are_all_that_are_near_and_each_once(batch):
 def test_no_pairs_is_no_trouble(sums):
     lone = collate([np.array([8]), np.array([1])], [np.zeros((1, 3)), np.zeros((1, 3))])
     pairs = find_pairs(lone, CUTOFF)
-    weights = torch.zeros(0, 4)
     assert len(pairs) == 0
-    assert (sums.three_sum(torch.ones(2, 3, 4), weights, pairs) == 0).all()
-    assert (sums.four_sum(torch.ones(2, 4), weights, torch.zeros(0, 3), pairs) == 0).all()
+    assert (sums.scalar_message(torch.ones(2, 4), torch.zeros(0, 4), pairs) == 0).all()
+    senders = torch.ones(2, 4), torch.ones(2, 4), torch.ones(2, 3, 4)
+    message = sums.painn_message(*senders, torch.zeros(0, 12), torch.zeros(0, 3), pairs)
+    assert all((part == 0).all() for part in message)
 
 
-def by_definition(batch, pairs, sender, vectors, weights, directions):
-    """Both sums written as in the module's text, pair by pair."""
-    three, four = torch.zeros_like(vectors), torch.zeros_like(vectors)
+def test_a_position_that_is_no_number_spoils_the_energy():
+    model = Potential({"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 3.0})
+    broken = collate([np.array([8, 1, 1])], [np.array([[0, 0, 0], [0.9, 0, 0], [np.nan, 0, 0]])])
+    assert torch.isnan(model(broken)["energy"]).all()
+
+
+def by_definition(pairs, x, y, v, w, u):
+    """The messages written as in the module's text, pair by pair."""
+    features = x.shape[1]
+    scalar, vector = torch.zeros_like(x), x.new_zeros(len(x), 3, features)
     for p, (i, j) in enumerate(zip(*pairs.ends, strict=True)):
-        three[i] += vectors[j] * weights[p]
-        three[j] += vectors[i] * weights[p]
-        four[i] += directions[p][:, None] * (weights[p] * sender[j])
-        four[j] -= directions[p][:, None] * (weights[p] * sender[i])
-    return three, four
+        w0, w1, w2 = [*w[p].split(features), torch.zeros(features)][:3]
+        for here, there, sign in ((i, j, 1), (j, i, -1)):
+            scalar[here] += w0 * x[there]
+            vector[here] += sign * u[p][:, None] * w1 * y[there]
+            if v is not None:
+                vector[here] += w2 * v[there]
+    return scalar, vector
 
 
-def factors(batch, pairs, features=3):
+def factors(pairs, features, vectors=True):
     torch.manual_seed(0)
-    n = len(batch.positions)
-    shapes = ((n, features), (n, 3, features), (len(pairs), features), (len(pairs), 3))
-    return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    n, p = pairs.atoms, len(pairs)
+    shapes = [(n, features), (n, features), (n, 3, features), (p, 3 * features), (p, 3)]
+    if not vectors:
+        shapes[2:4] = [(0,), (p, 2 * features)]
+    made = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    return [*made[:2], made[2] if vectors else None, *made[3:]]
 
 
-def test_sums_are_what_they_say(batch, sums):
+@pytest.mark.parametrize("vectors", [True, False])
+def test_messages_are_what_they_say(batch, sums, vectors):
     pairs = find_pairs(batch, CUTOFF)
-    sender, vectors, weights, directions = factors(batch, pairs)
+    given = factors(pairs, 3, vectors)
     with torch.no_grad():
-        expected = by_definition(batch, pairs, sender, vectors, weights, directions)
-    torch.testing.assert_close(sums.three_sum(vectors, weights, pairs), expected[0])
-    torch.testing.assert_close(sums.four_sum(sender, weights, directions, pairs), expected[1])
+        expected = by_definition(pairs, *given)
+        found = sums.painn_message(*given, pairs)
+        torch.testing.assert_close(found, expected)
+        alone = sums.scalar_message(given[0], given[3][:, :3], pairs)
+        torch.testing.assert_close(alone, expected[0])
 
 
-def test_first_and_second_derivatives(batch, sums):
+@pytest.mark.parametrize("vectors", [True, False])
+def test_first_and_second_derivatives(batch, sums, vectors):
     pairs = find_pairs(batch, 2.0)
-    sender, vectors, weights, directions = factors(batch, pairs, 2)
+    given = factors(pairs, 2, vectors)
+    tensors = [value for value in given if value is not None]
 
-    def three(x, w):
-        return sums.three_sum(x, w, pairs)
+    def message(*values):
+        x, y, *rest = values
+        v = rest.pop(0) if vectors else None
+        return sums.painn_message(x, y, v, *rest, pairs)
 
-    def four(x, w, u):
-        return sums.four_sum(x, w, u, pairs)
+    assert torch.autograd.gradcheck(message, tensors)
+    assert torch.autograd.gradgradcheck(message, tensors)
+    weights = torch.randn(len(pairs), 2, dtype=torch.float64, requires_grad=True)
 
-    for function, inputs in ((three, (vectors, weights)), (four, (sender, weights, directions))):
-        assert torch.autograd.gradcheck(function, inputs)
-        assert torch.autograd.gradgradcheck(function, inputs)
+    def alone(x, w):
+        return sums.scalar_message(x, w, pairs)
+
+    assert torch.autograd.gradcheck(alone, (given[0], weights))
+    assert torch.autograd.gradgradcheck(alone, (given[0], weights))
+
+
+def test_pieces_have_derivatives_of_any_order():
+    whole = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    for dim in (0, 1):
+
+        def there_and_back(value, dim=dim):
+            one, two = split(value.sin(), 2, dim)
+            return join([two * one, one], dim)
+
+        assert torch.autograd.gradcheck(there_and_back, whole)
+        assert torch.autograd.gradgradcheck(there_and_back, whole)
+
+
+def test_unsorted_pairs_give_the_same_forces(batch):
+    torch.manual_seed(1)
+    model = Potential(
+        {"name": "painn", "layers": 2, "features": 8, "basis_size": 40, "cutoff": 4.5}
+    )
+    model = model.double()
+    expected = model(batch)
+    found = find_pairs(batch, 4.5)
+    plain = replace(batch, pairs=Pairs(found.first, found.second, found.atoms))
+    for key, value in model(plain).items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-12, atol=1e-12)
 
 
 def test_compiled_loops_train_as_torch_does(batch, monkeypatch):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.pair_sums import four_sum, three_sum
+from force2geo.potentials.pair_sums import painn_message
 from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.pieces import join, split
 from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
 
 if TYPE_CHECKING:
@@ -35,14 +36,12 @@ class Message(nn.Module):
         pairs: Pairs,
     ) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        to_scalars, along_edge, along_vectors = basis.through(self.filters).chunk(3, dim=1)
-        context = self.context(scalars).chunk(3, dim=1)
-        scalar_update = three_sum(context[0][:, None], to_scalars, pairs)[:, 0]
-        vector_update = four_sum(context[1], along_edge, directions, pairs)
-        if vectors is not None:
-            sender = context[2][:, None] * vectors
-            vector_update = vector_update + three_sum(sender, along_vectors, pairs)
-        return scalar_update, vector_update
+        # Before there are vectors, nothing comes along them.
+        chunks = (0, 1) if vectors is None else (0, 1, 2)
+        filters = basis.through(self.filters, chunks, of=3)
+        to_scalars, along_edges, gate = split(self.context(scalars), 3, 1)
+        sender = None if vectors is None else gate[:, None] * vectors
+        return painn_message(to_scalars, along_edges, sender, filters, directions, pairs)
 
 
 class Update(nn.Module):
@@ -57,11 +56,11 @@ class Update(nn.Module):
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        left, right = self.mix(vectors).chunk(2, dim=2)
+        left, right = split(self.mix(vectors), 2, 2)
         # The small constant keeps the norm's gradient finite where a vector is zero by symmetry.
         norm = torch.sqrt((right**2).sum(dim=1) + 1e-8)
-        gates = self.context(torch.cat([scalars, norm], dim=1))
-        to_vectors, to_product, to_scalars = gates.chunk(3, dim=1)
+        gates = self.context(join([scalars, norm], 1))
+        to_vectors, to_product, to_scalars = split(gates, 3, 1)
         product = (left * right).sum(dim=1)
         return to_scalars + to_product * product, to_vectors[:, None, :] * left
 

@@ -54,111 +54,154 @@ def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[...,
         return numba.njit(parallel=parallel, fastmath=_MATH)(named)
 
 
-@_Loop
-def _three_node(sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
-    for molecule in numba.prange(len(ptr) - 1):
-        for pair in range(ptr[molecule], ptr[molecule + 1]):
-            i, j, p = first[pair], second[pair], row[pair]
-            for c in range(sender.shape[1]):
-                for f in range(sender.shape[2]):
-                    out[i, c, f] += sender[j, c, f] * weights[p, f]
-                for f in range(sender.shape[2]):
-                    out[j, c, f] += sender[i, c, f] * weights[p, f]
+# Each loop over features writes to one place: with more, none would be vectorised.
 
 
 @_Loop
-def _three_pair(receiver, sender, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
+def _scalar_node(sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
             i, j, p = first[pair], second[pair], row[pair]
-            for c in range(sender.shape[1]):
-                for f in range(sender.shape[2]):
-                    out[p, f] += (
-                        receiver[i, c, f] * sender[j, c, f] + receiver[j, c, f] * sender[i, c, f]
-                    )
-
-
-@_Loop
-def _four_receiver(sender, weights, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
-    for molecule in numba.prange(len(ptr) - 1):
-        for pair in range(ptr[molecule], ptr[molecule + 1]):
-            i, j, p = first[pair], second[pair], row[pair]
-            for c in range(3):
-                u = directions[p, c]
-                for f in range(sender.shape[1]):
-                    out[i, c, f] += u * weights[p, f] * sender[j, f]
-                for f in range(sender.shape[1]):
-                    out[j, c, f] -= u * weights[p, f] * sender[i, f]
-
-
-@_Loop
-def _four_sender(receiver, weights, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
-    for molecule in numba.prange(len(ptr) - 1):
-        for pair in range(ptr[molecule], ptr[molecule + 1]):
-            i, j, p = first[pair], second[pair], row[pair]
-            x, y, z = directions[p, 0], directions[p, 1], directions[p, 2]
-            for f in range(weights.shape[1]):
-                along = x * receiver[i, 0, f] + y * receiver[i, 1, f] + z * receiver[i, 2, f]
-                out[j, f] += weights[p, f] * along
-            for f in range(weights.shape[1]):
-                along = x * receiver[j, 0, f] + y * receiver[j, 1, f] + z * receiver[j, 2, f]
-                out[i, f] -= weights[p, f] * along
-
-
-@_Loop
-def _four_weights(receiver, sender, directions, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
-    for molecule in numba.prange(len(ptr) - 1):
-        for pair in range(ptr[molecule], ptr[molecule + 1]):
-            i, j, p = first[pair], second[pair], row[pair]
-            x, y, z = directions[p, 0], directions[p, 1], directions[p, 2]
             for f in range(sender.shape[1]):
-                there = x * receiver[i, 0, f] + y * receiver[i, 1, f] + z * receiver[i, 2, f]
-                back = x * receiver[j, 0, f] + y * receiver[j, 1, f] + z * receiver[j, 2, f]
-                out[p, f] = sender[j, f] * there - sender[i, f] * back
+                out[i, f] += sender[j, f] * weights[p, f]
+            for f in range(sender.shape[1]):
+                out[j, f] += sender[i, f] * weights[p, f]
 
 
 @_Loop
-def _four_directions(receiver, sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
+def _scalar_pair(receiver, sender, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
+    for molecule in numba.prange(len(ptr) - 1):
+        for pair in range(ptr[molecule], ptr[molecule + 1]):
+            i, j, p = first[pair], second[pair], row[pair]
+            for f in range(sender.shape[1]):
+                out[p, f] = receiver[i, f] * sender[j, f] + receiver[j, f] * sender[i, f]
+
+
+@_Loop
+def _painn_gh(whole, vectors, x, y, v, w, u, first, second, row, ptr, g, h) -> None:  # type: ignore[no-untyped-def]
+    features = x.shape[1]
+    for molecule in numba.prange(len(ptr) - 1):
+        for pair in range(ptr[molecule], ptr[molecule + 1]):
+            i, j, p = first[pair], second[pair], row[pair]
+            if whole:
+                for f in range(features):
+                    g[i, f] += w[p, f] * x[j, f]
+                for f in range(features):
+                    g[j, f] += w[p, f] * x[i, f]
+            for c in range(3):
+                d = u[p, c]
+                if vectors:
+                    for f in range(features):
+                        h[i, c, f] += (
+                            d * w[p, features + f] * y[j, f] + w[p, 2 * features + f] * v[j, c, f]
+                        )
+                    for f in range(features):
+                        h[j, c, f] += (
+                            w[p, 2 * features + f] * v[i, c, f] - d * w[p, features + f] * y[i, f]
+                        )
+                else:
+                    for f in range(features):
+                        h[i, c, f] += d * w[p, features + f] * y[j, f]
+                    for f in range(features):
+                        h[j, c, f] -= d * w[p, features + f] * y[i, f]
+
+
+@_Loop
+def _painn_xyv(whole, vectors, g, h, w, u, first, second, row, ptr, x, y, v) -> None:  # type: ignore[no-untyped-def]
+    features = y.shape[1]
+    for molecule in numba.prange(len(ptr) - 1):
+        for pair in range(ptr[molecule], ptr[molecule + 1]):
+            i, j, p = first[pair], second[pair], row[pair]
+            a, b, d = u[p, 0], u[p, 1], u[p, 2]
+            if whole:
+                for f in range(features):
+                    x[i, f] += w[p, f] * g[j, f]
+                for f in range(features):
+                    x[j, f] += w[p, f] * g[i, f]
+            for f in range(features):
+                along = a * h[i, 0, f] + b * h[i, 1, f] + d * h[i, 2, f]
+                y[j, f] += w[p, features + f] * along
+            for f in range(features):
+                along = a * h[j, 0, f] + b * h[j, 1, f] + d * h[j, 2, f]
+                y[i, f] -= w[p, features + f] * along
+            if vectors:
+                for c in range(3):
+                    for f in range(features):
+                        v[i, c, f] += w[p, 2 * features + f] * h[j, c, f]
+                    for f in range(features):
+                        v[j, c, f] += w[p, 2 * features + f] * h[i, c, f]
+
+
+@_Loop
+def _painn_w(whole, vectors, g, h, x, y, v, u, first, second, row, ptr, w) -> None:  # type: ignore[no-untyped-def]
+    features = y.shape[1]
+    for molecule in numba.prange(len(ptr) - 1):
+        for pair in range(ptr[molecule], ptr[molecule + 1]):
+            i, j, p = first[pair], second[pair], row[pair]
+            a, b, d = u[p, 0], u[p, 1], u[p, 2]
+            if whole:
+                for f in range(features):
+                    w[p, f] = g[i, f] * x[j, f] + g[j, f] * x[i, f]
+            for f in range(features):
+                there = a * h[i, 0, f] + b * h[i, 1, f] + d * h[i, 2, f]
+                back = a * h[j, 0, f] + b * h[j, 1, f] + d * h[j, 2, f]
+                w[p, features + f] = y[j, f] * there - y[i, f] * back
+            if vectors:
+                for f in range(features):
+                    there = h[i, 0, f] * v[j, 0, f] + h[j, 0, f] * v[i, 0, f]
+                    there += h[i, 1, f] * v[j, 1, f] + h[j, 1, f] * v[i, 1, f]
+                    there += h[i, 2, f] * v[j, 2, f] + h[j, 2, f] * v[i, 2, f]
+                    w[p, 2 * features + f] = there
+
+
+@_Loop
+def _painn_u(h, y, w, first, second, row, ptr, u) -> None:  # type: ignore[no-untyped-def]
+    features = y.shape[1]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
             i, j, p = first[pair], second[pair], row[pair]
             for c in range(3):
-                total = out[p, c]
-                for f in range(sender.shape[1]):
-                    total += weights[p, f] * (
-                        receiver[i, c, f] * sender[j, f] - receiver[j, c, f] * sender[i, f]
-                    )
-                out[p, c] = total
-
-
-_FOUR = {"G": _four_receiver, "X": _four_sender, "W": _four_weights, "U": _four_directions}
+                total = u[p, c]
+                for f in range(features):
+                    total += w[p, features + f] * (h[i, c, f] * y[j, f] - h[j, c, f] * y[i, f])
+                u[p, c] = total
 
 
 def _run(
-    loop: Callable[..., None], factors: tuple[Tensor, ...], pairs: Pairs, out: Tensor
-) -> Tensor:
-    arrays: list[Any] = [factor.detach().numpy() for factor in factors]
+    loop: Callable[..., None], pairs: Pairs, given: tuple[Any, ...], out: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     assert pairs.sorted is not None
-    kept = pairs.first, pairs.second, pairs.sorted.row, pairs.sorted.ptr
-    places = [tensor.numpy() for tensor in kept]
-    loop(*arrays, *places, out.numpy())
+    places = pairs.first, pairs.second, pairs.sorted.row, pairs.sorted.ptr
+    arrays = [
+        value.detach().numpy() if isinstance(value, Tensor) else value
+        for value in (*given, *places, *out)
+    ]
+    loop(*arrays)
     return out
 
 
-def three(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
-    """Return a derivative of `pair_sums.three`."""
+def scalar(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
+    """Return a derivative of SchNet's form (`pair_sums`)."""
     if kind == "node":
-        return _run(_three_node, (one, other), pairs, torch.zeros_like(one))
-    return _run(_three_pair, (one, other), pairs, one.new_zeros(len(pairs), one.shape[2]))
+        return _run(_scalar_node, pairs, (one, other), (torch.zeros_like(one),))[0]
+    return _run(_scalar_pair, pairs, (one, other), (one.new_empty(len(pairs), one.shape[1]),))[0]
 
 
-def four(kind: str, factors: tuple[Tensor, ...], pairs: Pairs) -> Tensor:
-    """Return a derivative of `pair_sums.four`."""
-    features = factors[0].shape[-1]
-    shape = {
-        "G": (pairs.atoms, 3, features),
-        "X": (pairs.atoms, features),
-        "W": (len(pairs), features),
-        "U": (len(pairs), 3),
-    }[kind]
-    return _run(_FOUR[kind], factors, pairs, factors[0].new_zeros(shape))
+def painn(kind: str, pairs: Pairs, whole: bool, factors: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Return the derivatives of PaiNN's form by the factors `kind` (`pair_sums`)."""
+    given = tuple(factors.values())
+    if kind == "U":
+        return _run(_painn_u, pairs, given, (given[0].new_zeros(len(pairs), 3),))
+    features = factors["H" if "H" in factors else "Y"].shape[-1]
+    three = len(factors["V"]) > 0 if "V" in factors else factors["W"].shape[1] == 3 * features
+    flags = whole, whole and three
+    nodes = given[0].new_zeros
+    if kind == "GH":
+        out: tuple[Tensor, ...] = nodes(pairs.atoms, features), nodes(pairs.atoms, 3, features)
+        return _run(_painn_gh, pairs, (*flags, *given), out)
+    if kind == "XYV":
+        out = nodes(pairs.atoms, features), nodes(pairs.atoms, features)
+        out = *out, nodes(pairs.atoms if three else 0, 3, features)
+        return _run(_painn_xyv, pairs, (*flags, *given), out)
+    make = given[0].new_empty if whole else given[0].new_zeros
+    return _run(_painn_w, pairs, (*flags, *given), (make(len(pairs), (2 + three) * features),))

@@ -1,23 +1,32 @@
 """Sums over pairs of atoms, the messages of PaiNN and SchNet, differentiable any number of times.
 
-Both are multilinear: the derivative by one factor is a sum of the same kind over the others, so
-that one rule gives gradients of any order, and what a step needs is never more than factors and
-results. With index p for pairs (i, j), f for features, c for components:
+A message is what atoms receive: the derivative, by the receivers G, of a form that is linear in
+each of its factors. With index p for pairs (i, j), f for features, c for components it is for
+SchNet
 
-    three(G, X, W)   = Σ W[p,f] (G[i,c,f] X[j,c,f] + G[j,c,f] X[i,c,f])
-    four(G, X, W, U) = Σ W[p,f] U[p,c] (G[i,c,f] X[j,f] − G[j,c,f] X[i,f])
+    Σ W[p,f] (G[i,f] X[j,f] + G[j,f] X[i,f])
 
-G, X are of atoms, (N,C,F), (N,3,F) or (N,F); W (P,F) and U (P,3) of pairs in their order
-(`pairs`). The functions here return the derivative by G: what the atoms receive.
-On a CPU with numba the sums run in compiled loops, elsewhere in torch operations.
+and for PaiNN, whose filters W (P,3F) are three side by side,
+
+    Σ W0[p,f] (G[i,f] X[j,f] + G[j,f] X[i,f])
+    + W1[p,f] U[p,c] (H[i,c,f] Y[j,f] − H[j,c,f] Y[i,f])
+    + W2[p,f] (H[i,c,f] V[j,c,f] + H[j,c,f] V[i,c,f])
+
+with receivers G (N,F), H (N,3,F), senders X, Y (N,F), V (N,3,F) and directions U (P,3) from first
+to second atom. Every derivative is a derivative of the same form by another factor, so that one
+rule gives gradients of any order, and a step never keeps more than factors and results.
+Quantities of pairs are in the order of `pairs`. On a CPU with numba the sums run in compiled
+loops, elsewhere in torch operations.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
+
+from force2geo.potentials import pair_operations
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs
@@ -30,25 +39,50 @@ except ImportError:  # numba is not installed
 _KINDS = (torch.float32, torch.float64)
 
 
-def three_sum(sender: Tensor, weights: Tensor, pairs: Pairs) -> Tensor:
-    """Return (N,C,F): for each atom, Σ over its pairs of `weights` (P,F) × other's `sender`."""
-    return _Three.apply("node", pairs, sender.contiguous(), weights.contiguous())
+def scalar_message(sender: Tensor, weights: Tensor, pairs: Pairs) -> Tensor:
+    """Return (N,F): for each atom, Σ over its pairs of `weights` (P,F) × other's `sender` (N,F)."""
+    return cast("Tensor", _Scalar.apply("node", pairs, sender, weights))
 
 
-def four_sum(sender: Tensor, weights: Tensor, directions: Tensor, pairs: Pairs) -> Tensor:
-    """Return (N,3,F): for each atom, Σ of `weights` (P,F) × other's `sender` (N,F) × direction.
+def painn_message(
+    to_scalars: Tensor,
+    along_edges: Tensor,
+    vectors: Tensor | None,
+    weights: Tensor,
+    directions: Tensor,
+    pairs: Pairs,
+) -> tuple[Tensor, Tensor]:
+    """Return PaiNN's message: (N,F) to scalars and (N,3,F) to vectors.
 
-    `directions` (P,3) point from the first to the second atom; the second receives the opposite.
+    Senders X, Y and V as above; without vectors `weights` are (P,2F).
     """
-    factors = (factor.contiguous() for factor in (sender, weights, directions))
-    return _Four.apply("G", pairs, *factors)
+    if vectors is None:
+        vectors = to_scalars.new_zeros(0, 3, to_scalars.shape[1])
+    factors = (to_scalars, along_edges, vectors, weights, directions)
+    return cast("tuple[Tensor, Tensor]", _PaiNN.apply("GH", pairs, True, *factors))
 
 
 def _compiled(values: Tensor, pairs: Pairs) -> bool:
     return pair_loops is not None and pairs.sorted is not None and values.dtype in _KINDS
 
 
-class _Three(torch.autograd.Function):
+def _wanted(ctx: Any) -> list[bool]:
+    """Say which tensor inputs' derivatives this backward pass has a use for.
+
+    Forces do not ask for the weights' slopes, nor the weights for the positions'; torch tells its
+    own functions so, and others when they ask.
+    """
+    return [node is not None and _will_run(node) for node, _ in ctx.next_functions]
+
+
+def _will_run(node: Any) -> bool:
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except (AttributeError, RuntimeError):  # of a leaf it cannot say
+        return True
+
+
+class _Scalar(torch.autograd.Function):
     """`node` takes X and W (G and X are alike), `pair` takes G and X."""
 
     @staticmethod
@@ -58,77 +92,54 @@ class _Three(torch.autograd.Function):
         ctx.save_for_backward(one, other)
         one, other = one.contiguous(), other.contiguous()
         if _compiled(one, pairs):
-            return pair_loops.three(kind, one, other, pairs)
-        return _three_in_torch(kind, one, other, pairs)
+            return pair_loops.scalar(kind, one, other, pairs)
+        return pair_operations.scalar(kind, one, other, pairs)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         one, other = ctx.saved_tensors
-        apply, pairs, wanted = _Three.apply, ctx.pairs, ctx.needs_input_grad
+        apply, pairs, (first, second) = _Scalar.apply, ctx.pairs, _wanted(ctx)
         if ctx.kind == "node":
-            by_one = apply("node", pairs, slope, other) if wanted[2] else None
-            by_other = apply("pair", pairs, slope, one) if wanted[3] else None
+            by_one = apply("node", pairs, slope, other) if first else None
+            by_other = apply("pair", pairs, slope, one) if second else None
         else:
-            by_one = apply("node", pairs, other, slope) if wanted[2] else None
-            by_other = apply("node", pairs, one, slope) if wanted[3] else None
+            by_one = apply("node", pairs, other, slope) if first else None
+            by_other = apply("node", pairs, one, slope) if second else None
         return None, None, by_one, by_other
 
 
-class _Four(torch.autograd.Function):
-    """`kind` names the factor derived by; the three others come in their order G, X, W, U."""
+# What the derivative by a group of factors takes.
+TAKES = {"GH": "XYVWU", "XYV": "GHWU", "W": "GHXYVU", "U": "HYW"}
+
+
+class _PaiNN(torch.autograd.Function):
+    """The derivative by the factors `kind`; with `whole` unset, of the form's second line alone."""
 
     @staticmethod
-    def forward(ctx: Any, kind: str, pairs: Pairs, *others: Tensor) -> Tensor:
-        ctx.kind, ctx.pairs = kind, pairs
-        ctx.save_for_backward(*others)
-        factors = tuple(factor.contiguous() for factor in others)
-        if _compiled(factors[0], pairs):
-            return pair_loops.four(kind, factors, pairs)
-        return _four_in_torch(kind, factors, pairs)
+    def forward(ctx: Any, kind: str, pairs: Pairs, whole: bool, *given: Tensor) -> Any:
+        ctx.kind, ctx.pairs, ctx.whole = kind, pairs, whole
+        ctx.save_for_backward(*given)
+        factors = {name: value.contiguous() for name, value in zip(TAKES[kind], given, strict=True)}
+        compute = pair_loops.painn if _compiled(given[0], pairs) else pair_operations.painn
+        results = compute(kind, pairs, whole, factors)
+        return results if len(kind) > 1 else results[0]
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        factors = dict(zip("GXWU".replace(ctx.kind, ""), ctx.saved_tensors, strict=True))
-        factors[ctx.kind] = slope
-        slopes: list[Tensor | None] = []
-        for place, name in enumerate("GXWU".replace(ctx.kind, "")):
-            wanted = ctx.needs_input_grad[2 + place]
-            rest = [factors[other] for other in "GXWU" if other != name]
-            slopes.append(_Four.apply(name, ctx.pairs, *rest) if wanted else None)
-        return None, None, *slopes
-
-
-def _three_in_torch(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
-    first, second = pairs.ends
-    if kind == "pair":
-        there = one.index_select(0, first) * other.index_select(0, second)
-        return (there + one.index_select(0, second) * other.index_select(0, first)).sum(dim=1)
-    weights = other[:, None]
-    result = torch.zeros_like(one)
-    result.index_add_(0, first, one.index_select(0, second) * weights)
-    return result.index_add_(0, second, one.index_select(0, first) * weights)
-
-
-def _four_in_torch(kind: str, factors: tuple[Tensor, ...], pairs: Pairs) -> Tensor:
-    first, second = pairs.ends
-    given = dict(zip("GXWU".replace(kind, ""), factors, strict=True))
-    if kind in "GX":
-        weights, directions = given["W"][:, None], given["U"][:, :, None]
-        if kind == "G":
-            sender = given["X"]
-            result = sender.new_zeros(pairs.atoms, 3, sender.shape[1])
-            both = weights * directions
-            result.index_add_(0, first, both * sender.index_select(0, second)[:, None])
-            return result.index_add_(0, second, -both * sender.index_select(0, first)[:, None])
-        receiver = given["G"]
-        result = receiver.new_zeros(pairs.atoms, receiver.shape[2])
-        along = (receiver.index_select(0, first) * directions).sum(dim=1)
-        result.index_add_(0, second, given["W"] * along)
-        along = (receiver.index_select(0, second) * directions).sum(dim=1)
-        return result.index_add_(0, first, -given["W"] * along)
-    receiver, sender = given["G"], given["X"]
-    product = receiver.index_select(0, first) * sender.index_select(0, second)[:, None]
-    product = product - receiver.index_select(0, second) * sender.index_select(0, first)[:, None]
-    if kind == "W":
-        return (product * given["U"][:, :, None]).sum(dim=1)
-    return (product * given["W"][:, None]).sum(dim=2)
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        takes = TAKES[ctx.kind]
+        factors = dict(zip(takes, ctx.saved_tensors, strict=True))
+        factors |= dict(zip(ctx.kind, slopes, strict=True))
+        # The form's other lines have no directions, so a derivative by them has the second alone.
+        whole = ctx.whole and ctx.kind != "U"
+        if ctx.kind == "U":
+            three = factors["W"].shape[1] == 3 * factors["Y"].shape[1]
+            unused = factors["Y"].detach(), factors["H"].detach()
+            factors |= {"G": unused[0], "X": unused[0], "V": unused[1] if three else unused[1][:0]}
+        wanted = dict(zip(takes, _wanted(ctx), strict=True))
+        found: dict[str, Tensor] = {}
+        for group in TAKES:
+            if any(wanted.get(name) for name in group):
+                given = (factors[name] for name in TAKES[group])
+                result = _PaiNN.apply(group, ctx.pairs, whole, *given)
+                found |= dict(zip(group, result if len(group) > 1 else (result,), strict=True))
+        return None, None, None, *(found.get(name) if wanted[name] else None for name in takes)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
-from force2geo.potentials.pair_sums import four_sum, three_sum
+from force2geo.potentials.pair_sums import painn_message
 from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.pieces import join, split
 from force2geo.potentials.radial import Excited, GaussianBasis
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ class PublishedMessage(nn.Module):
         pairs: Pairs,
     ) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        to_scalars, along_vectors, along_edge = basis.through(self.filters).chunk(3, dim=1)
-        context = self.context(self.norm(scalars)).chunk(3, dim=1)
-        scalar_update = three_sum(context[0][:, None], to_scalars, pairs)[:, 0]
-        vector_update = four_sum(context[2] * self.scale, along_edge, edges, pairs)
+        # Its filters are those of scalars, vectors and edges, in this order.
+        chunks = (0, 2) if vectors is None else (0, 2, 1)
+        filters = basis.through(self.filters, chunks, of=3)
+        to_scalars, gate, along_edges = split(self.context(self.norm(scalars)), 3, 1)
+        sender = None
         if vectors is not None:
-            sender = (context[1] * (_INVERSE_SQRT_3 * self.scale))[:, None] * vectors
-            vector_update = vector_update + three_sum(sender, along_vectors, pairs)
-        return scalar_update, vector_update
+            sender = (gate * (_INVERSE_SQRT_3 * self.scale))[:, None] * vectors
+        return painn_message(to_scalars, along_edges * self.scale, sender, filters, edges, pairs)
 
 
 class PublishedUpdate(nn.Module):
@@ -80,12 +81,10 @@ class PublishedUpdate(nn.Module):
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scalar (N,F) and vector (N,3,F) updates."""
-        left, right = self.mix(vectors).chunk(2, dim=2)
+        left, right = split(self.mix(vectors), 2, 2)
         product = (left * right).sum(dim=1) * self.scale
         norm = torch.sqrt((right**2).sum(dim=1) + 1e-8)
-        to_scalars, to_product, to_vectors = self.context(torch.cat([scalars, norm], dim=1)).chunk(
-            3, dim=1
-        )
+        to_scalars, to_product, to_vectors = split(self.context(join([scalars, norm], 1)), 3, 1)
         update = (to_scalars + to_product * product) * _INVERSE_SQRT_2
         return update, to_vectors[:, None] * left
 
@@ -134,7 +133,7 @@ class GatedBlock(nn.Module):
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return scalars (N,G) and vectors (N,3,G) of (N,F) and (N,3,F)."""
         norm = torch.linalg.vector_norm(self.to_norm(vectors), dim=1)
-        scalars, gate = self.context(torch.cat([scalars, norm], dim=1)).chunk(2, dim=1)
+        scalars, gate = self.context(join([scalars, norm], 1)).chunk(2, dim=1)
         return nn.functional.silu(scalars), gate[:, None] * self.to_vectors(vectors)
 
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from force2geo.potentials.pieces import join
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from force2geo.potentials.pairs import Pairs
 
 _BAND = 16  # Gaussians whose pairs are multiplied together
@@ -26,12 +30,17 @@ class Excited:
 
     parts: list[tuple[Tensor, int, int]]
 
-    def through(self, layer: nn.Linear) -> Tensor:
-        """Return (P, outputs) of a linear layer on all Gaussians."""
-        weight, bias = layer.weight.t(), layer.bias[None]
-        return torch.cat(
-            [values @ torch.cat([weight[begin:end], bias]) for values, begin, end in self.parts]
-        )
+    def through(self, layer: nn.Linear, chunks: Sequence[int] = (0,), of: int = 1) -> Tensor:
+        """Return (P, outputs) of a linear layer on all Gaussians.
+
+        Its outputs are taken as `of` equal chunks, of which those of the given numbers come side
+        by side.
+        """
+        weights, biases = layer.weight.chunk(of), layer.bias.chunk(of)
+        weight = torch.cat([weights[chunk] for chunk in chunks]).t()
+        bias = torch.cat([biases[chunk] for chunk in chunks])[None]
+        rows = [values @ torch.cat([weight[begin:end], bias]) for values, begin, end in self.parts]
+        return join(rows, 0)
 
 
 class GaussianBasis(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.pair_sums import three_sum
+from force2geo.potentials.pair_sums import scalar_message
 from force2geo.potentials.pairs import Pairs, find_pairs
 from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
 
@@ -42,7 +42,7 @@ class Interaction(nn.Module):
         """Return the update (N,F)."""
         first = cast("nn.Linear", self.filters[0])
         weights = self.filters[1:](basis.through(first)) * envelope[:, None]
-        summed = three_sum(self.before(scalars)[:, None], weights, pairs)[:, 0]
+        summed = scalar_message(self.before(scalars), weights, pairs)
         return self.after(summed)
 
 
