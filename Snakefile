@@ -33,6 +33,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 RUN = f"results/{config['run']}"
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
 GPUS = config["resources"]["gpus"]
+# Potentials train on all of them, a process each; other jobs take one.
+TRAIN = (
+    f"torchrun --standalone --nproc-per-node {GPUS} -m force2geo.cli" if GPUS > 1 else "force2geo"
+)
 TRAINING_THREADS = config["resources"]["training_threads"]
 
 

@@ -150,13 +150,16 @@ def test_paper_settings_plan(checkout):
 def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
     def asking(gpus):
         change = {"resources": {"gpus": gpus}}
-        text = snakemake(checkout, "--profile", "slurm", "-nF", "all", change=change)
+        text = snakemake(checkout, "--profile", "slurm", "-npF", "all", change=change)
+        several = "torchrun --standalone --nproc-per-node 2 -m force2geo.cli pretrain"
+        assert (several in text) == (gpus == 2)
         jobs = re.findall(r"^rule (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
         assert {"curate", "select", "pretrain", "dft", "report"} <= {name for name, _ in jobs}
-        return {name for name, body in jobs if re.search(r"\bgpu=[1-9]", body)}
+        asked = ((name, re.search(r"\bgpu=([1-9])", body)) for name, body in jobs)
+        return {(name, int(found[1])) for name, found in asked if found}
 
     assert asking(0) == set()
-    assert asking(2) == {"benchmark", "pretrain", "relax", "property"}
+    assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
 
 
 def test_own_molecules_are_relaxed_and_curated(checkout):

@@ -14,5 +14,5 @@ rule benchmark:
     resources:
         gpu=GPUS,
     shell:
-        "force2geo benchmark --settings {input.settings:q} --backbone {wildcards.backbone}"
+        "{TRAIN} benchmark --settings {input.settings:q} --backbone {wildcards.backbone}"
         " --snapshots {input.snapshots:q} --out {output.model:q} > {log:q} 2>&1"

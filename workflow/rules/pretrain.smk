@@ -16,5 +16,5 @@ rule pretrain:
     resources:
         gpu=GPUS,
     shell:
-        "force2geo pretrain --settings {input.settings:q} --snapshots {input.snapshots:q}"
+        "{TRAIN} pretrain --settings {input.settings:q} --snapshots {input.snapshots:q}"
         " --out {output.model:q} > {log:q} 2>&1"

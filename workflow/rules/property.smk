@@ -43,7 +43,7 @@ rule property:
         variant=r"(\.(noise|geometry_weight)=[0-9.]+)?",
     threads: TRAINING_THREADS
     resources:
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     params:
         relaxed=property_option("relaxed"),
         start=property_option("start"),

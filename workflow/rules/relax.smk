@@ -14,7 +14,7 @@ rule relax:
         set="d_opt|subset",
     threads: TRAINING_THREADS
     resources:
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     shell:
         "force2geo relax --settings {input.settings:q} --model {input.model:q}"
         " --conformers {input.conformers:q} --selection {input.selection:q}"

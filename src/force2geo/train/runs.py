@@ -80,7 +80,9 @@ def _near(snapshots: Snapshots) -> Snapshots:
     """Return the data on the GPU where there is one with room for it, else as it is."""
     if accelerator() != "cuda":
         return snapshots
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    device = torch.device(
+        "cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    )
     free, _ = torch.cuda.mem_get_info(device)
     return snapshots.to(device) if snapshots.bytes < _GPU_SHARE * free else snapshots
 
