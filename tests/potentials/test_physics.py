@@ -76,6 +76,20 @@ def test_energy_and_force_are_continuous_through_the_cutoff(potential):
     assert float(inside["forces"].abs().max()) > 1e-3
 
 
+def test_scan_of_an_atom_through_the_cutoff_has_no_step(potential, ethanol):
+    numbers, positions = ethanol
+    numbers = np.append(numbers, 8)
+    gaps = np.linspace(3.8, 5.2, 701)  # from the nearest carbon; others are crossed on the way
+    moved = [np.vstack([positions, positions[0] + [gap, 0.3, 0.2]]) for gap in gaps]
+    output = evaluate(potential, *((numbers, x) for x in moved))
+    energy = output["energy"].numpy()
+    force = output["forces"].view(len(gaps), -1, 3)[:, -1, 0].numpy()
+    # The energy is the integral of the force all along (trapezoids, third order in the step).
+    work = -0.5 * (force[1:] + force[:-1]) * np.diff(gaps)
+    assert np.abs(np.diff(energy) - work).max() < 1e-6 * np.ptp(energy)
+    assert np.abs(np.diff(force)).max() < 0.05 * np.ptp(force)
+
+
 def test_one_atom_and_isolated_atoms_have_no_force(potential):
     single = (np.array([8]), np.zeros((1, 3)))
     apart = (np.array([1, 1]), np.array([[0.0, 0, 0], [50.0, 0, 0]]))
