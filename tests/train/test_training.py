@@ -8,8 +8,9 @@ import torch
 from force2geo.errors import UserError
 from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.models import Potential
+from force2geo.select.superpose import superpose as superpose_one
 from force2geo.train import losses
-from force2geo.train.geometry_mix import Molecules
+from force2geo.train.geometry_mix import Molecules, superpose
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objectives import EnergyForces, PropertyGeometry
 from force2geo.train.references import fit_references
@@ -170,7 +171,7 @@ def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(4, 3))
     path = np.array([truth + 5.0 + 0.01 * k * rng.normal(size=(4, 3)) for k in range(1, 4)])
-    data = Molecules(
+    data = Molecules.of(
         atomic_numbers=[np.array([6, 1, 1, 8])] * 400, gap=np.ones(400), fixed=[truth] * 400,
         truth=[truth] * 400, paths=[path] * 400, noise=0.1,
     )  # fmt: skip
@@ -181,8 +182,32 @@ def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
     assert 160 < from_path.sum() < 240
     np.testing.assert_allclose(target[~from_path], np.broadcast_to(truth, target[~from_path].shape),
                                atol=1e-5)  # fmt: skip
+    assert len({round(float(x[0, 0]), 4) for x in inputs[from_path]}) == 3  # frames
     noise = (inputs - truth)[~from_path]
     assert noise.std() == pytest.approx(0.1, rel=0.1)
     # Frames lie 5 Å away: the truth is moved onto them before it becomes a target.
     moved = batch.displacement.numpy().reshape(400, 4, 3)[from_path]
     assert np.abs(moved).max() < 0.2
+
+
+def test_superposition_of_a_batch_is_that_of_each_molecule():
+    rng = np.random.default_rng(2)
+    sizes = [4, 1, 2, 7]
+    moving = [rng.normal(size=(n, 3)) for n in sizes]
+    fixed = [rng.normal(size=(n, 3)) for n in sizes]
+    fixed[3] = moving[3] * [1, 1, -1]  # a mirror image, which no rotation gives
+    molecule = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
+    found = superpose(
+        torch.tensor(np.concatenate(moving)),
+        torch.tensor(np.concatenate(fixed)),
+        molecule,
+        torch.tensor(sizes),
+    )
+    expected = [superpose_one(m, f) for m, f in zip(moving, fixed, strict=True)]
+    far = [((e - f) ** 2).sum() for e, f in zip(expected, fixed, strict=True)]
+    reached = [
+        float(((x - torch.tensor(f)) ** 2).sum())
+        for x, f in zip(found.split(sizes), fixed, strict=True)
+    ]
+    np.testing.assert_allclose(reached, far, atol=1e-12)
+    np.testing.assert_allclose(found.split(sizes)[0], expected[0], atol=1e-12)

@@ -70,6 +70,14 @@ def collate(
     )
 
 
+def spans(starts: Tensor, counts: Tensor) -> Tensor:
+    """Return `counts[0]` places from `starts[0]` on, then `counts[1]` from `starts[1]`, and so on."""
+    ends = counts.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    shift = torch.repeat_interleave(starts - (ends - counts), counts, output_size=total)
+    return shift + torch.arange(total, device=starts.device)
+
+
 def by_size(sizes: np.ndarray, atoms: int, order: np.ndarray | None = None) -> list[np.ndarray]:
     """Return the indices of molecules in batches of like size with at most `atoms` atoms each.
 

@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from force2geo.potentials.batch import Batch, collate
-from force2geo.select.superpose import superpose
+from force2geo.errors import UserError
+from force2geo.potentials.batch import Batch, spans
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from force2geo.store.conformers import Conformers
 
 
 @dataclass
 class Molecules:
-    """M molecules with one geometry to judge by and several to learn from.
+    """M molecules with N atoms in all, one geometry to judge by and several to learn from.
 
-    `fixed[i]` (n,3) Å is what the model sees when judged; `paths[i]` (T,n,3) Å are the frames
-    geometry fine-tuning samples from, `truth[i]` (n,3) Å the reference. Å throughout.
+    `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `gap` (M,) eV. `fixed` (N,3) is
+    what the model sees when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries
+    are to be mixed, holds the path of each molecule, frame after frame: `frame_counts` (M,) of
+    them, the first atom of the first at `frame_starts` (M,). Å throughout.
     """
 
-    atomic_numbers: list[np.ndarray]
-    gap: np.ndarray
-    fixed: list[np.ndarray]
-    truth: list[np.ndarray]
-    paths: list[np.ndarray] | None = None
+    ptr: Tensor
+    atomic_numbers: Tensor
+    gap: Tensor
+    fixed: Tensor
+    truth: Tensor
+    frames: Tensor | None = None
+    frame_starts: Tensor | None = None
+    frame_counts: Tensor | None = None
     noise: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        atomic_numbers: Sequence[np.ndarray],
+        gap: np.ndarray,
+        fixed: Sequence[np.ndarray],
+        truth: Sequence[np.ndarray],
+        paths: Sequence[np.ndarray] | None = None,
+        noise: float = 0.0,
+    ) -> Molecules:
+        """Return molecules given one by one: (n,), (n,3) and, as paths, (T,n,3)."""
+
+        def flat(parts: Sequence[np.ndarray], kind: torch.dtype) -> Tensor:
+            return torch.cat([torch.as_tensor(part, dtype=kind) for part in parts])
+
+        def starts(sizes: Sequence[int]) -> Tensor:
+            return torch.tensor([0, *sizes]).cumsum(0)
+
+        made = cls(
+            ptr=starts([len(numbers) for numbers in atomic_numbers]),
+            atomic_numbers=flat(atomic_numbers, torch.long),
+            gap=torch.as_tensor(gap, dtype=torch.float32),
+            fixed=flat(fixed, torch.float32),
+            truth=flat(truth, torch.float32),
+            noise=noise,
+        )
+        if paths is None:
+            return made
+        return replace(
+            made,
+            frames=flat([path.reshape(-1, 3) for path in paths], torch.float32),
+            frame_starts=starts([path.shape[0] * path.shape[1] for path in paths])[:-1],
+            frame_counts=torch.tensor([len(path) for path in paths]),
+        )
+
+    def to(self, device: torch.device | str) -> Molecules:
+        """Return the data on `device`: batches are then made there."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
 
     def __len__(self) -> int:
         return len(self.gap)
 
     def sizes(self) -> np.ndarray:
         """Return (M,) numbers of atoms."""
-        return np.array([len(numbers) for numbers in self.atomic_numbers])
+        return self.ptr.diff().cpu().numpy()
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return molecules with their property and, when there are paths, displacements.
@@ -45,28 +97,52 @@ class Molecules:
         path; the displacement is truth − input, the truth superposed on a frame because a path
         may have turned.
         """
-        if self.paths is None or rng is None:
-            inputs, displacements = [self.fixed[i] for i in indices], None
-        else:
-            inputs, moves = [], []
-            for i in indices:
-                structure, target = self._sample(int(i), rng)
-                inputs.append(structure)
-                moves.append(target - structure)
-            displacements = torch.from_numpy(np.concatenate(moves)).float()
-        batch = collate([self.atomic_numbers[i].astype(np.int64) for i in indices], inputs)
-        batch.property_value = torch.from_numpy(self.gap[indices]).float()
-        batch.displacement = displacements
+        rows = torch.from_numpy(indices).to(self.ptr.device)
+        counts = self.ptr[rows + 1] - self.ptr[rows]
+        atoms = spans(self.ptr[rows], counts)
+        numbers = torch.arange(len(rows), device=rows.device)
+        molecule = torch.repeat_interleave(numbers, counts, output_size=len(atoms))
+        batch = Batch(
+            atomic_numbers=self.atomic_numbers[atoms],
+            positions=self.fixed[atoms],
+            molecule=molecule,
+            ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            property_value=self.gap[rows],
+        )
+        if self.frames is None or rng is None:
+            return batch
+        assert self.frame_starts is not None and self.frame_counts is not None
+        chance = torch.Generator(rows.device).manual_seed(int(rng.integers(1 << 62)))
+        toss, place = torch.rand(2, len(rows), generator=chance, device=rows.device)
+        frame = (place * self.frame_counts[rows]).long().clamp(max=self.frame_counts[rows] - 1)
+        from_path = self.frames[spans(self.frame_starts[rows] + frame * counts, counts)]
+        truth = self.truth[atoms]
+        noise = torch.randn(truth.shape, generator=chance, device=rows.device)
+        noised = (toss < 0.5)[molecule][:, None]
+        batch.positions = torch.where(noised, truth + self.noise * noise, from_path)
+        batch.displacement = (
+            torch.where(noised, truth, superpose(truth, from_path, molecule, counts))
+            - batch.positions
+        )
         return batch
 
-    def _sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        truth = self.truth[index]
-        assert self.paths is not None
-        if rng.random() < 0.5:
-            return truth + rng.normal(scale=self.noise, size=truth.shape), truth
-        path = self.paths[index]
-        frame = path[rng.integers(len(path))]
-        return frame, superpose(truth, frame)
+
+def superpose(moving: Tensor, fixed: Tensor, molecule: Tensor, counts: Tensor) -> Tensor:
+    """Return `moving` (N,3), each molecule turned and shifted onto `fixed` with least squares.
+
+    `molecule` (N,) is whose an atom is, `counts` (B,) are the molecules' sizes. Kabsch (1976):
+    proper rotations only, so a mirror image stays one.
+    """
+
+    def summed(values: Tensor) -> Tensor:
+        return values.new_zeros(len(counts), *values.shape[1:]).index_add_(0, molecule, values)
+
+    centres = [summed(x.double()) / counts[:, None] for x in (moving, fixed)]
+    one, other = moving.double() - centres[0][molecule], fixed.double() - centres[1][molecule]
+    left, _, right = torch.linalg.svd(summed(one[:, :, None] * other[:, None]))
+    left[:, :, 2] *= torch.linalg.det(left @ right).sign()[:, None]
+    turned = torch.bmm(one[:, None], (left @ right)[molecule])[:, 0]
+    return (turned + centres[1][molecule]).to(moving.dtype)
 
 
 def molecules(
@@ -81,10 +157,9 @@ def molecules(
 
     `geometry` is one of the file's or `force2geo`, the end of `paths` (T,n,3) Å by CID. With
     `sample` batches are mixed as geometry fine-tuning wants them; a geometry without a path is
-    a path of one frame.
+    a path of one frame. `UserError` when none has it.
     """
     chosen: list[int] = []
-    fixed: list[np.ndarray] = []
     frames: list[np.ndarray] = []
     for cid, row in zip(cids, conformers.index(cids), strict=True):
         if geometry == "force2geo":
@@ -94,12 +169,13 @@ def molecules(
         if not len(path) or not np.isfinite(path).all():
             continue
         chosen.append(int(row))
-        fixed.append(path[-1])
         frames.append(path)
-    return Molecules(
+    if not chosen:
+        raise UserError(f"no molecule of a split has the geometry '{geometry}'")
+    return Molecules.of(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         gap=conformers.gap[chosen],
-        fixed=fixed,
+        fixed=[path[-1] for path in frames],
         truth=[conformers.geometry["dft"][conformers.atoms(row)] for row in chosen],
         paths=frames if sample else None,
         noise=noise,

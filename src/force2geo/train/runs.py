@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
@@ -124,20 +123,18 @@ def train_property(
 ) -> None:
     """Train a property model, from scratch or from the backbone (or all) of a checkpoint."""
     torch.manual_seed(settings["seed"])
-    for name, data in sets.items():
-        if not len(data):
-            raise UserError(f"property: no molecule in the {name} set has the geometry asked for")
     backbone = settings["backbone"]
     if start is not None:
         loaded = checkpoint.load(start).network
         backbone = loaded.config["backbone"]
     model = PropertyModel(backbone)
-    model.head.mean.fill_(float(np.mean(sets["train"].gap)))
-    model.head.deviation.fill_(float(np.std(sets["train"].gap)))
+    model.head.mean.fill_(float(sets["train"].gap.mean()))
+    model.head.deviation.fill_(float(sets["train"].gap.std(correction=0)))
     if start is not None:
         if isinstance(loaded, PropertyModel):
             model.load_state_dict(loaded.state_dict())
         else:
             model.backbone.load_state_dict(loaded.backbone.state_dict())
+    sets = {name: data.to(accelerator()) for name, data in sets.items()}
     objective = PropertyGeometry(settings["geometry_weight"])
     _run(stage, model, objective, dict(sets), settings, inputs, target)

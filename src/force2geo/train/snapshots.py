@@ -12,7 +12,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
-from force2geo.potentials.batch import Batch
+from force2geo.potentials.batch import Batch, spans
 from force2geo.store.packed import COLUMNS, SPLITS
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ class Snapshots:
         """Return the places (n,) of the atoms of snapshots in the file, and their counts (S,)."""
         starts = self.ptr[rows]
         counts = self.ptr[rows + 1] - starts
-        ends = counts.cumsum(0)
-        total = int(ends[-1]) if len(ends) else 0
-        shift = torch.repeat_interleave(starts - (ends - counts), counts, output_size=total)
-        return shift + torch.arange(total, device=rows.device), counts
+        return spans(starts, counts), counts
 
     def compositions(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (s, MAX_ATOMIC_NUMBER+1) counts of each element and (s,) eV, chunk by chunk."""
