@@ -71,7 +71,7 @@ def collate(
 
 
 def spans(starts: Tensor, counts: Tensor) -> Tensor:
-    """Return `counts[0]` places from `starts[0]` on, then `counts[1]` from `starts[1]`, and so on."""
+    """Return `counts[0]` places from `starts[0]` on, `counts[1]` from `starts[1]` on, and so on."""
     ends = counts.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
     shift = torch.repeat_interleave(starts - (ends - counts), counts, output_size=total)
