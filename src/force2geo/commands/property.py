@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     paths = None
     if args.relaxed:
         relaxed = read_relaxed(args.relaxed)
-        usable = [status != "exploded" for status in relaxed.status]
+        usable = [status not in ("exploded", "refused") for status in relaxed.status]
         paths = {c: f for c, f, ok in zip(relaxed.cids, relaxed.frames, usable, strict=True) if ok}
     conformers = read_conformers(args.conformers)
     splits = json.loads(args.selection.read_text())[args.split]

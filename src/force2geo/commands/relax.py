@@ -3,76 +3,184 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from force2geo.commands.arguments import add_settings
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from force2geo.relax.relaxation import Relaxation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
-        "example:\n  force2geo relax --settings relax.json --model pretrain/model.pt "
-        "\\\n    --conformers downstream.h5 --selection selection.json --set d_opt --out d_opt.h5"
+        "examples:\n"
+        "  force2geo relax in.sdf out.sdf --model pretrain/model.pt\n"
+        "  force2geo relax molecules.smi out.xyz --calculator tblite.ase:TBLite \\\n"
+        '    --options \'{"method": "GFN2-xTB", "verbosity": 0}\'\n'
+        "  force2geo relax --settings relax.json --model pretrain/model.pt \\\n"
+        "    --conformers downstream.h5 --selection selection.json --set d_opt --out d_opt.h5\n\n"
+        "each structure written carries converged, n_steps, energy (eV), max_force (eV/Å) and "
+        "status:\nconverged, step limit, bonds changed, dissociated, exploded or refused"
     )
-    add_settings(parser)
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint of a potential")
-    parser.add_argument("--conformers", type=Path, required=True, help="downstream set, HDF5")
-    parser.add_argument("--selection", type=Path, required=True, help="selection, JSON")
-    parser.add_argument("--set", choices=("d_opt", "subset"), required=True, help="which molecules")
-    parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
+    parser.add_argument("input", type=Path, nargs="?", help=".sdf, .xyz, .extxyz or .smi")
+    parser.add_argument("output", type=Path, nargs="?", help=".sdf, .xyz or .extxyz")
+    parser.add_argument("--model", type=Path, help="checkpoint of a potential")
+    parser.add_argument("--calculator", help="an ASE calculator instead, MODULE:CLASS")
+    parser.add_argument("--options", default="{}", help="the calculator's, JSON")
+    parser.add_argument("--optimizer", default="bfgs", help="bfgs, lbfgs or fire")
+    parser.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where to stop (0.05)")
+    parser.add_argument("--steps", type=int, default=500, help="most steps (500)")
+    parser.add_argument("--dtype", default="float64", choices=("float64", "float32"))
+    parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
+    parser.add_argument("--batch-atoms", type=int, default=4096, help="atoms at once (4096)")
+    stage = parser.add_argument_group("the workflow's sets, in place of files")
+    stage.add_argument("--settings", type=Path, help="the stage's settings, JSON")
+    stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
+    stage.add_argument("--selection", type=Path, help="selection, JSON")
+    stage.add_argument("--set", choices=("d_opt", "subset"), help="which molecules")
+    stage.add_argument("--out", type=Path, help="HDF5 file to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Relax the molecules from their first DFT snapshot."""
-    import json
+    """Relax the molecules of a file, or of a set from their first DFT snapshot."""
+    from force2geo.errors import UserError
 
-    import numpy as np
+    needed = ("settings", "conformers", "selection", "set", "out", "model")
+    stage = [name for name in needed[:-1] if getattr(args, name) is not None]
+    if args.input is None and len(stage) == len(needed) - 1 and args.model is not None:
+        _relax_set(args)
+    elif stage or args.input is None or args.output is None:
+        options = ", ".join(f"--{name}" for name in needed)
+        raise UserError(f"give an input and an output file, or all of {options}")
+    else:
+        _relax_file(args)
+
+
+def _relax(
+    args: argparse.Namespace,
+    numbers: Sequence[np.ndarray],
+    positions: Sequence[np.ndarray],
+    settings: dict[str, Any],
+) -> list[Relaxation]:
+    import json
+    from functools import partial
+
     import torch
-    from ase import Atoms
     from tqdm import tqdm
 
     from force2geo import load
-    from force2geo.config import read_settings
     from force2geo.errors import UserError
+    from force2geo.relax.potentials import (
+        import_calculator,
+        of_calculator,
+        of_model,
+        unknown_elements,
+    )
+    from force2geo.relax.relaxation import relax
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if (args.model is None) == (args.calculator is None):
+        raise UserError("give either --model or --calculator")
+    refuse = None
+    if args.model is not None:
+        model = load(args.model, device)
+        evaluate = of_model(model, args.dtype)
+        refuse = partial(unknown_elements, model)
+    else:
+        device = "cpu"
+        evaluate = of_calculator(import_calculator(args.calculator, json.loads(args.options)))
+    with tqdm(total=len(numbers), unit="molecule", disable=None) as bar:
+        return relax(
+            numbers,
+            positions,
+            evaluate,
+            settings["force_threshold"],
+            settings["max_steps"],
+            optimizer=settings["optimizer"],
+            batch_atoms=settings["batch_atoms"],
+            device=device,
+            whole_paths=args.set is not None,
+            on_finished=lambda _: bar.update(),
+            refuse=refuse,
+        )
+
+
+def _relax_file(args: argparse.Namespace) -> None:
+    import sys
+
+    from force2geo.errors import UserError
+    from force2geo.files import atomic_path
+    from force2geo.relax.structures import SUFFIXES_OUT, read_structures, write_structures
+
+    if args.output.suffix not in SUFFIXES_OUT:
+        raise UserError(f"{args.output}: give one of {', '.join(SUFFIXES_OUT)}")
+    structures, lost = read_structures(args.input)
+    for place, reason in lost:
+        print(f"{args.input}, molecule {place}: left out, {reason}", file=sys.stderr)
+    if not structures:
+        raise UserError(f"{args.input}: no structure to relax")
+    settings = {
+        "force_threshold": args.fmax,
+        "max_steps": args.steps,
+        "optimizer": args.optimizer,
+        "batch_atoms": args.batch_atoms,
+    }
+    runs = _relax(
+        args, [s.numbers for s in structures], [s.positions for s in structures], settings
+    )
+    notes = []
+    for structure, done in zip(structures, runs, strict=True):
+        structure.positions = done.frames[-1]
+        notes.append(
+            {
+                "converged": done.converged,
+                "n_steps": done.steps,
+                "energy": done.energies[-1],
+                "max_force": done.max_forces[-1],
+                "status": f"{done.status}: {done.reason}" if done.reason else done.status,
+            }
+        )
+    with atomic_path(args.output) as partial:
+        write_structures(partial, args.output.suffix, structures, notes)
+    _summarise(runs, len(lost))
+
+
+def _relax_set(args: argparse.Namespace) -> None:
+    import json
+
+    from force2geo.config import read_settings
     from force2geo.files import atomic_path, record_provenance
-    from force2geo.potentials.models import Potential
-    from force2geo.relax.bfgs import relax
     from force2geo.relax.result import write_relaxed
     from force2geo.store.conformers import read_conformers
 
     settings = read_settings(args.settings)
-    model = load(args.model, "cuda" if torch.cuda.is_available() else "cpu")
-    if not isinstance(model.network, Potential):
-        raise UserError(f"{args.model}: a property model cannot relax; give a potential")
-    # Forces below the threshold are differences of large numbers: float64 resolves them.
-    model.network.double()
-
-    def evaluate(
-        numbers: list[np.ndarray], positions: list[np.ndarray]
-    ) -> list[tuple[float, np.ndarray]]:
-        molecules = [Atoms(z, x) for z, x in zip(numbers, positions, strict=True)]
-        results = model.predict(molecules)
-        return [(float(r["energy"]), np.asarray(r["forces"])) for r in results]
-
     conformers = read_conformers(args.conformers)
     cids = json.loads(args.selection.read_text())[args.set]
     atoms = [conformers.atoms(row) for row in conformers.index(cids)]
-    with tqdm(total=len(cids), unit="molecule", disable=None) as bar:
-        runs = relax(
-            [conformers.atomic_numbers[part] for part in atoms],
-            [conformers.geometry["hf"][part] for part in atoms],
-            evaluate,
-            settings["force_threshold"],
-            settings["max_steps"],
-            settings["batch_size"],
-            on_finished=bar.update,
-        )
+    runs = _relax(
+        args,
+        [conformers.atomic_numbers[part] for part in atoms],
+        [conformers.geometry["hf"][part] for part in atoms],
+        settings,
+    )
     with atomic_path(args.out) as partial:
         write_relaxed(partial, cids, runs)
     inputs = [args.model, args.conformers, args.selection]
     record_provenance(args.out, "relax", settings, inputs)
-    counts = {status: sum(r.status == status for r in runs) for status in {r.status for r in runs}}
-    print(f"{args.set}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
+    _summarise(runs)
+
+
+def _summarise(runs: list[Relaxation], lost: int = 0) -> None:
+    """Print how many molecules ended how, and after how many steps."""
+    import numpy as np
+
+    print(f"{'status':<16}{'molecules':>10}{'median steps':>14}")
+    for status in sorted({run.status for run in runs}):
+        steps = [run.steps for run in runs if run.status == status]
+        print(f"{status:<16}{len(steps):>10}{np.median(steps):>14.0f}")
+    if lost:
+        print(f"{'left out':<16}{lost:>10}")

@@ -2,9 +2,9 @@
 
 Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,),
 `atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
-`steps` (M,), `status` (M,); paths: `frame_ptr` (M+1,) where a molecule's frames start,
-`frame_offset` (M+1,) where its frames' atoms start in `frame_positions` (·,3) Å,
-`frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å.
+`steps` (M,), `status` (M,), `reason` (M,), `converged` (M,); paths: `frame_ptr` (M+1,) where a
+molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
+(·,3) Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from force2geo.relax.bfgs import Relaxation
+    from force2geo.relax.relaxation import Relaxation
 
 
 @dataclass
@@ -48,7 +48,9 @@ def write_relaxed(path: Path, cids: list[str], runs: list[Relaxation]) -> None:
         file["energy"] = np.array([run.energies[-1] for run in runs])
         file["max_force"] = np.array([run.max_forces[-1] for run in runs])
         file["steps"] = np.array([run.steps for run in runs])
-        file["status"] = np.array([run.status for run in runs], dtype="S10")
+        file["status"] = np.array([run.status for run in runs], dtype="S16")
+        file["reason"] = np.array([run.reason.encode() for run in runs], dtype="S80")
+        file["converged"] = np.array([run.converged for run in runs])
         file["frame_ptr"] = np.concatenate([[0], frames.cumsum()])
         file["frame_offset"] = np.concatenate([[0], (frames * counts).cumsum()])
         file.create_dataset(

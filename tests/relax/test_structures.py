@@ -1,0 +1,106 @@
+"""Files of users in and out of `force2geo relax`."""
+
+import numpy as np
+import pytest
+import torch
+from ase.io import read
+from rdkit import Chem
+
+from force2geo.cli import main
+from force2geo.potentials.checkpoint import save
+from force2geo.potentials.models import Potential
+from force2geo.relax.structures import read_structures
+
+SMILES = "CCO ethanol\n# a remark\nnonsense(\nC methane\n[Na+].[Cl-] salt\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(3)
+    backbone = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
+    network = Potential(backbone)
+    network.config["elements"] = [1, 6, 8]
+    path = tmp_path_factory.mktemp("model") / "m.pt"
+    save(network, path, {})
+    return path
+
+
+def relaxed(model, source, target, *more):
+    limits = ["--steps", "4", "--fmax", "1e-9"]
+    return main(["relax", str(source), str(target), "--model", str(model), *limits, *more])
+
+
+def test_smiles_to_sdf_to_xyz_keeps_order_names_and_properties(model, tmp_path, capsys):
+    (tmp_path / "a.smi").write_text(SMILES)
+    assert relaxed(model, tmp_path / "a.smi", tmp_path / "b.sdf") == 0
+    shown = capsys.readouterr()
+    assert "molecule 2: left out, 'nonsense(' is not a SMILES" in shown.err
+    assert "left out" in shown.out and "step limit" in shown.out
+    found = list(Chem.SDMolSupplier(str(tmp_path / "b.sdf"), removeHs=False))
+    assert [m.GetProp("_Name") for m in found] == ["ethanol", "methane", "salt"]
+    assert Chem.MolToSmiles(Chem.RemoveHs(found[0])) == "CCO"
+    assert found[2].GetProp("status") == "refused: the model has never seen Na, Cl"
+    assert float(found[0].GetProp("max_force")) > 0 and found[0].GetProp("converged") == "False"
+
+    edited = Chem.SDWriter(str(tmp_path / "c.sdf"))
+    for molecule in found[:2]:
+        molecule.SetProp("batch", "A 7")
+        edited.write(molecule)
+    edited.close()
+    assert relaxed(model, tmp_path / "c.sdf", tmp_path / "d.xyz") == 0
+    frames = read(tmp_path / "d.xyz", index=":", format="extxyz")
+    assert [f.info["name"] for f in frames] == ["ethanol", "methane"]
+    assert all(f.info["batch"] == "A 7" and f.info["n_steps"] == 4 for f in frames)
+    moved = frames[0].positions - found[0].GetConformer().GetPositions()
+    assert 1e-4 < np.abs(moved).max() < 2.0
+
+    assert relaxed(model, tmp_path / "d.xyz", tmp_path / "e.sdf") == 0
+    last = list(Chem.SDMolSupplier(str(tmp_path / "e.sdf"), sanitize=False, removeHs=False))
+    assert [m.GetProp("_Name") for m in last] == ["ethanol", "methane"]
+    assert last[0].GetProp("batch") == "A 7" and last[0].GetNumAtoms() == 9
+
+
+def test_plain_xyz_keeps_its_comment(tmp_path):
+    (tmp_path / "w.xyz").write_text("3\nwater one\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n" * 2)
+    structures, lost = read_structures(tmp_path / "w.xyz")
+    assert [s.kept.info["name"] for s in structures] == ["water one"] * 2 and not lost
+    np.testing.assert_array_equal(structures[1].numbers, [8, 1, 1])
+    np.testing.assert_allclose(structures[1].positions[2], [-0.24, 0.93, 0])
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Chem.MolToMolBlock(Chem.MolFromSmiles("CC")), "hydrogens are missing"),
+        (Chem.MolToMolBlock(Chem.AddHs(Chem.MolFromSmiles("CC"))), "two dimensions"),
+        ("x\n\n\nnonsense\n", "not a readable"),
+    ],
+)
+def test_what_is_no_structure_is_told(tmp_path, record, reason):
+    (tmp_path / "x.sdf").write_text(record + "\n$$$$\n")
+    structures, lost = read_structures(tmp_path / "x.sdf")
+    assert not structures and len(lost) == 1 and reason in lost[0][1]
+
+
+def test_errors_say_what_to_give(model, tmp_path, capsys):
+    (tmp_path / "a.smi").write_text("C\n")
+    for arguments, message in (
+        ([str(tmp_path / "a.smi"), "b.sdf"], "either --model or --calculator"),
+        ([str(tmp_path / "a.smi"), "b.pdb", "--model", str(model)], "one of .sdf, .xyz"),
+        ([str(tmp_path / "no.sdf"), "b.sdf", "--model", str(model)], "no such file"),
+        (["--model", str(model)], "an input and an output file"),
+        ([str(tmp_path / "a.smi"), "b.sdf", "--model", str(model), "--optimizer", "x"], "bfgs"),
+    ):
+        assert main(["relax", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_an_ase_calculator_relaxes_a_file(tmp_path):
+    pytest.importorskip("tblite.ase")
+    (tmp_path / "a.smi").write_text("O water\n")
+    options = '{"method": "GFN2-xTB", "verbosity": 0}'
+    command = ["relax", str(tmp_path / "a.smi"), str(tmp_path / "b.xyz")]
+    assert main([*command, "--calculator", "tblite.ase:TBLite", "--options", options]) == 0
+    water = read(tmp_path / "b.xyz", format="extxyz")
+    assert water.info["converged"] and water.info["max_force"] < 0.05
+    assert water.get_distance(0, 1) == pytest.approx(0.96, abs=0.01)
