@@ -72,7 +72,7 @@ def _run(
     for path in (target, target.with_name("metrics.json"), target.with_name("predictions.npz")):
         record_provenance(path, stage, settings, inputs)
     for callback in callbacks:
-        callback.finish([target.with_name("metrics.json")])
+        callback.finish([target, target.with_name("metrics.json")])
 
 
 def _near(snapshots: Snapshots) -> Snapshots:
