@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from force2geo.dft import single_points as module
 from force2geo.dft.label import label, single_points
 from force2geo.dft.level import B3LYP, Level, build_mean_field
 from force2geo.dft.single_points import Task, compute
@@ -61,6 +62,23 @@ def test_failures_are_rows_and_results_are_kept(tmp_path):
     assert len(list((tmp_path / "cache").glob("*.json"))) == 1
     again = {task.key[0]: r for task, r in run_tasks(tasks[:1], level, tmp_path / "cache", 1)}
     assert again["a"] == results["a"]
+
+
+def test_a_field_that_does_not_converge_is_helped(monkeypatch):
+    numbers, positions = WATER
+    level = Level(method="hf", basis="sto-3g")
+    expected = compute(Task(("a", "x"), numbers, positions), level)
+    assert expected.aid == "" and expected.energy is not None
+    plain = module.build_mean_field
+
+    def hasty(*arguments):
+        field = plain(*arguments)
+        field.max_cycle = 2
+        return field
+
+    monkeypatch.setattr(module, "build_mean_field", hasty)
+    helped = compute(Task(("a", "x"), numbers, positions), level)
+    assert helped.aid == "level shift" and abs(helped.energy - expected.energy) < 1e-7
 
 
 def test_label_writes_what_it_can_and_goes_on(tmp_path, monkeypatch):

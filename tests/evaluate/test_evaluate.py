@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from force2geo.evaluate.geometry import per_molecule, summary
+from force2geo.evaluate.geometry import intervals, per_molecule, summary
 from force2geo.evaluate.tables import (
     TABLE6_RECIPES,
     frame,
@@ -72,6 +72,20 @@ def test_a_start_at_or_below_the_reference_has_no_percentage():
     found = summary(molecules)
     assert np.isnan(found["pct_energy"]) and found["pct_success"] == 100.0
     assert found["pct_diverged"] == 0.0
+
+
+def test_intervals_are_as_wide_as_chance_makes_them():
+    rng = np.random.default_rng(1)
+    residual = np.where(rng.random(400) < 0.3, 0.5, 5.0)
+    molecules = case([(10.0, end, 0.0) for end in residual], [0.01] * 400)
+    found, sure = summary(molecules), intervals(molecules)
+    low, high = sure["pct_success"]
+    width = 2 * 1.96 * 100 * np.sqrt(0.3 * 0.7 / 400)  # of a binomial rate
+    assert low < found["pct_success"] < high and high - low == pytest.approx(width, rel=0.1)
+    assert sure["pct_force"] == (100.0, 100.0)
+    assert sure["residual"][0] < residual.mean() < sure["residual"][1]
+    assert intervals(molecules) == sure
+    assert np.isnan(intervals(case([(0.0, 0.0, 0.0)], [0.01]))["pct_energy"][0])
 
 
 def metrics_file(folder, value):

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
 
 
-COLUMNS = ("cid", "geometry", "energy", "max_force", "seconds", "error")
+COLUMNS = ("cid", "geometry", "energy", "max_force", "seconds", "error", "aid")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.store.conformers import read_conformers
 
     settings = read_settings(args.settings)
+    limits = settings.pop("time_limit", None), settings.pop("memory_limit", None)
     level = Level(**settings)
     relaxed, conformers = read_relaxed(args.relaxed), read_conformers(args.conformers)
     tasks = []
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             Task((cid, "reference"), numbers, reference),
         ]
     done = {}
-    results = single_points(tasks, level, args.cache, args.workers)
+    results = single_points(tasks, level, args.cache, args.workers, *limits)
     for task, result in tqdm(results, total=len(tasks), unit="point", disable=None):
         done[task.key] = result
     table = [

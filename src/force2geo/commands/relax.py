@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from force2geo.relax.journal import Journal
     from force2geo.relax.relaxation import Relaxation
 
 
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  force2geo relax --settings relax.json --model pretrain/model.pt \\\n"
         "    --conformers downstream.h5 --selection selection.json --set d_opt --out d_opt.h5\n\n"
         "each structure written carries converged, n_steps, energy (eV), max_force (eV/Å) and "
-        "status:\nconverged, step limit, bonds changed, dissociated, exploded or refused"
+        "status:\nconverged, step limit, bonds changed, dissociated, exploded or refused\n\n"
+        "killed and called again, it goes on with the molecules that are left"
     )
     parser.add_argument("input", type=Path, nargs="?", help=".sdf, .xyz, .extxyz or .smi")
     parser.add_argument("output", type=Path, nargs="?", help=".sdf, .xyz or .extxyz")
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float64", choices=("float64", "float32"))
     parser.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
     parser.add_argument("--batch-atoms", type=int, default=4096, help="atoms at once (4096)")
+    parser.add_argument("--paths", type=Path, help="HDF5 file for every step of every molecule")
     stage = parser.add_argument_group("the workflow's sets, in place of files")
     stage.add_argument("--settings", type=Path, help="the stage's settings, JSON")
     stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
@@ -62,10 +65,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _relax(
     args: argparse.Namespace,
+    target: Path,
     numbers: Sequence[np.ndarray],
     positions: Sequence[np.ndarray],
     settings: dict[str, Any],
-) -> list[Relaxation]:
+) -> tuple[list[Relaxation], Journal]:
     import json
     from functools import partial
 
@@ -74,6 +78,8 @@ def _relax(
 
     from force2geo import load
     from force2geo.errors import UserError
+    from force2geo.files import known_hash
+    from force2geo.relax.journal import Journal
     from force2geo.relax.potentials import (
         import_calculator,
         of_calculator,
@@ -86,27 +92,39 @@ def _relax(
     if (args.model is None) == (args.calculator is None):
         raise UserError("give either --model or --calculator")
     refuse = None
+    origin = {**settings, "dtype": args.dtype, "calculator": args.calculator}
+    origin["options"] = args.options
     if args.model is not None:
+        origin["model"] = known_hash(args.model)
         model = load(args.model, device)
         evaluate = of_model(model, args.dtype)
         refuse = partial(unknown_elements, model)
     else:
         device = "cpu"
         evaluate = of_calculator(import_calculator(args.calculator, json.loads(args.options)))
-    with tqdm(total=len(numbers), unit="molecule", disable=None) as bar:
-        return relax(
-            numbers,
-            positions,
+    journal = Journal(target, origin, numbers, positions)
+    left = [index for index in range(len(numbers)) if index not in journal.done]
+    with tqdm(total=len(numbers), initial=len(journal.done), unit="molecule", disable=None) as bar:
+
+        def finished(place: int, run: Relaxation) -> None:
+            journal.add(left[place], run)
+            bar.update()
+
+        runs = relax(
+            [numbers[index] for index in left],
+            [positions[index] for index in left],
             evaluate,
             settings["force_threshold"],
             settings["max_steps"],
             optimizer=settings["optimizer"],
             batch_atoms=settings["batch_atoms"],
             device=device,
-            whole_paths=args.set is not None,
-            on_finished=lambda _: bar.update(),
+            whole_paths=args.set is not None or args.paths is not None,
+            on_finished=finished,
             refuse=refuse,
         )
+    found = journal.done | dict(zip(left, runs, strict=True))
+    return [found[index] for index in range(len(numbers))], journal
 
 
 def _relax_file(args: argparse.Namespace) -> None:
@@ -114,6 +132,7 @@ def _relax_file(args: argparse.Namespace) -> None:
 
     from force2geo.errors import UserError
     from force2geo.files import atomic_path
+    from force2geo.relax.result import write_relaxed
     from force2geo.relax.structures import SUFFIXES_OUT, read_structures, write_structures
 
     if args.output.suffix not in SUFFIXES_OUT:
@@ -129,9 +148,8 @@ def _relax_file(args: argparse.Namespace) -> None:
         "optimizer": args.optimizer,
         "batch_atoms": args.batch_atoms,
     }
-    runs = _relax(
-        args, [s.numbers for s in structures], [s.positions for s in structures], settings
-    )
+    numbers, starts = [s.numbers for s in structures], [s.positions for s in structures]
+    runs, journal = _relax(args, args.output, numbers, starts, settings)
     notes = []
     for structure, done in zip(structures, runs, strict=True):
         structure.positions = done.frames[-1]
@@ -146,6 +164,11 @@ def _relax_file(args: argparse.Namespace) -> None:
         )
     with atomic_path(args.output) as partial:
         write_structures(partial, args.output.suffix, structures, notes)
+    if args.paths:
+        names = [f"{structure.place:09d}" for structure in structures]
+        with atomic_path(args.paths) as partial:
+            write_relaxed(partial, names, runs)
+    journal.close()
     _summarise(runs, len(lost))
 
 
@@ -161,14 +184,16 @@ def _relax_set(args: argparse.Namespace) -> None:
     conformers = read_conformers(args.conformers)
     cids = json.loads(args.selection.read_text())[args.set]
     atoms = [conformers.atoms(row) for row in conformers.index(cids)]
-    runs = _relax(
+    runs, journal = _relax(
         args,
+        args.out,
         [conformers.atomic_numbers[part] for part in atoms],
         [conformers.geometry["hf"][part] for part in atoms],
         settings,
     )
     with atomic_path(args.out) as partial:
         write_relaxed(partial, cids, runs)
+    journal.close()
     inputs = [args.model, args.conformers, args.selection]
     record_provenance(args.out, "relax", settings, inputs)
     _summarise(runs)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.dft.level import Level, build_mean_field
+from force2geo.dft.level import Level, build_mean_field, on_gpu
+from force2geo.dft.limited import run_limited
 from force2geo.files import hash_value, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+LEVEL_SHIFT = 0.3  # Hartree
+
 
 @dataclass
 class SinglePoint:
-    """`energy` Hartree, `max_force` eV/Å (None without forces); `error` empty when good."""
+    """`energy` Hartree, `max_force` eV/Å (None without forces); `error` empty when good.
+
+    `aid` is what it took to converge: nothing, `level shift` or `second order`.
+    """
 
     energy: float | None
     max_force: float | None
     seconds: float
     error: str
+    aid: str = ""
 
 
 @dataclass
@@ -48,13 +55,19 @@ def compute(task: Task, level: Level) -> SinglePoint:
     from force2geo.units import GRADIENT_TO_FORCE
 
     start = time.perf_counter()
-    energy, max_force, error = None, None, ""
+    energy, max_force, error, aid = None, None, "", ""
     try:
         if not np.isfinite(task.positions).all():
             raise ValueError("positions are not finite")
-        field = build_mean_field(task.atomic_numbers, task.positions, level)
+        field = on_gpu(build_mean_field(task.atomic_numbers, task.positions, level))
         value = float(field.kernel())
         if not field.converged:
+            aid = "level shift"
+            field.level_shift, field.max_cycle = LEVEL_SHIFT, 100
+            value = float(field.kernel(dm0=field.make_rdm1()))
+        if not field.converged:
+            aid = "second order"
+            field.level_shift = 0.0
             field = field.newton()
             value = float(field.kernel())
         if not field.converged:
@@ -66,23 +79,29 @@ def compute(task: Task, level: Level) -> SinglePoint:
                 max_force = float(np.linalg.norm(forces, axis=1).max())
     except Exception as problem:  # PySCF raises many kinds; the row keeps which
         error = f"{type(problem).__name__}: {problem}"
-    return SinglePoint(energy, max_force, time.perf_counter() - start, error)
+    return SinglePoint(energy, max_force, time.perf_counter() - start, error, aid)
 
 
-def _worker(task: Task, level: Level) -> dict[str, Any]:
+def _work(job: tuple[Task, Level]) -> dict[str, Any]:
     import pyscf.lib
 
     pyscf.lib.num_threads(1)
-    return asdict(compute(task, level))
+    return asdict(compute(*job))
 
 
 def single_points(
-    tasks: Sequence[Task], level: Level, cache: Path, workers: int
+    tasks: Sequence[Task],
+    level: Level,
+    cache: Path,
+    workers: int,
+    seconds: float | None = None,
+    megabytes: float | None = None,
 ) -> Iterator[tuple[Task, SinglePoint]]:
-    """Yield every task with its result; results in `cache` are not computed again."""
-    import json
-    import multiprocessing
+    """Yield every task with its result; results in `cache` are not computed again.
 
+    One that takes longer than `seconds`, needs more than `megabytes` or brings its process down
+    is a result with that error.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     missing = []
     for task in tasks:
@@ -91,16 +110,9 @@ def single_points(
             yield task, SinglePoint(**json.loads(stored.read_text()))
         else:
             missing.append(task)
-    # Forking a process that has threads (BLAS, torch) can hang; spawning cannot.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(_worker, task, level): task for task in missing}
-        for future in as_completed(futures):
-            task = futures[future]
-            try:
-                result = SinglePoint(**future.result())
-            except Exception as problem:  # a worker that died takes its task with it, no more
-                result = SinglePoint(None, None, 0.0, f"{type(problem).__name__}: {problem}")
-            if not result.error:
-                write_json(cache / task.cache_name(level), asdict(result))
-            yield task, result
+    jobs = [(task, level) for task in missing]
+    for place, found, error in run_limited(_work, jobs, workers, seconds, megabytes):
+        result = SinglePoint(None, None, 0.0, error) if error else SinglePoint(**found)
+        if not result.error:
+            write_json(cache / missing[place].cache_name(level), asdict(result))
+        yield missing[place], result

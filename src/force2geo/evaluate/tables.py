@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from force2geo.evaluate.geometry import summary
+from force2geo.evaluate.geometry import intervals, summary
 from force2geo.files import hash_file, provenance_path, write_json, write_text
 
 if TYPE_CHECKING:
@@ -144,7 +144,15 @@ def table3(per_molecule: pd.DataFrame, source: Path) -> Table:
     found = summary(per_molecule)
     rows = {"Force2Geo": {column: Cell(found[column], source) for column in TABLE3}}
     residual = per_molecule["residual"]
+    sure = intervals(per_molecule)
+    ranges = ", ".join(
+        f"{TABLE3[column].removesuffix(' (%)').lower()} {low:.0f} to {high:.0f} %"
+        for column, (low, high) in sure.items()
+        if column in TABLE3
+    )
     notes = [
+        f"95 % intervals of a bootstrap over the {found['molecules']} molecules: {ranges}, mean "
+        "residual energy {:.2f} to {:.2f} kcal/mol.".format(*sure["residual"]),
         f"{found['molecules']} molecules; median residual energy {residual.median():.2f} kcal/mol, "
         f"mean {residual.mean():.2f}.",
         f"Energy minimised: median over molecules {found['pct_energy_median']:.1f} %, all "

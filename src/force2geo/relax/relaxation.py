@@ -165,19 +165,25 @@ def relax(
     batch_atoms: int = 4096,
     device: str | torch.device = "cpu",
     whole_paths: bool = True,
-    on_finished: Callable[[Relaxation], None] | None = None,
+    on_finished: Callable[[int, Relaxation], None] | None = None,
     refuse: Callable[[np.ndarray], str] | None = None,
 ) -> list[Relaxation]:
     """Relax molecules until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
     At most `batch_atoms` atoms move at once. Without `whole_paths` a result holds the first and
-    the last frame alone. `on_finished` is told of each molecule that has come to an end. `refuse`
-    says why the potential cannot take a molecule of these elements, if so.
+    the last frame alone. `on_finished` is told of each molecule, its place and result, as it ends.
+    `refuse` says why the potential cannot take a molecule of these elements, if so.
     """
     runs = [
         Relaxation(np.asarray(z), np.asarray(x, dtype=float))
         for z, x in zip(atomic_numbers, positions, strict=True)
     ]
+    place = {id(run): index for index, run in enumerate(runs)}
+
+    def finished(run: Relaxation) -> None:
+        if on_finished:
+            on_finished(place[id(run)], run)
+
     for run in runs:
         run.reason = refuse(run.atomic_numbers) if refuse else ""
         if run.reason:
@@ -205,8 +211,7 @@ def relax(
             own = places[row, : active.counts[row]].copy()
             run.record(own, energy[row], largest[row], whole_paths)
             if run.judge(threshold, limit):
-                if on_finished:
-                    on_finished(run)
+                finished(run)
             else:
                 left.append(row)
         if len(left) < len(active.runs):

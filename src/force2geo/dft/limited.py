@@ -1,0 +1,122 @@
+"""Work in other processes, each piece within limits of time and memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections import deque
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+_START = 120.0  # seconds a worker may take to import what it needs, on top of a task's limit
+
+
+class _Worker:
+    """A process that does one task after the other, and the task it is at."""
+
+    def __init__(self, function: Callable[[Any], Any], megabytes: float | None) -> None:
+        # Forking a process that has threads (BLAS, torch) can hang; spawning cannot.
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        arguments = (other, function, megabytes)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        self.process.start()
+        other.close()
+        self.index: int | None = None
+        self.deadline = float("inf")
+        self.fresh = True
+
+    def give(self, index: int, task: Any, seconds: float | None) -> None:
+        self.index = index
+        extra = _START if self.fresh else 0.0
+        self.deadline = time.monotonic() + (seconds + extra if seconds else float("inf"))
+        self.fresh = False
+        self.connection.send(task)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, function: Callable[[Any], Any], megabytes: float | None) -> None:
+    if megabytes:
+        import resource
+
+        most = int(megabytes * 2**20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = True, function(task)
+        except MemoryError:
+            answer = False, f"more memory than {megabytes:.0f} MB" if megabytes else "no memory"
+        except Exception as error:
+            answer = False, f"{type(error).__name__}: {error}"
+        connection.send(answer)
+
+
+def run_limited(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    workers: int,
+    seconds: float | None = None,
+    megabytes: float | None = None,
+) -> Iterator[tuple[int, Any, str]]:
+    """Yield place, result and error of every task as it ends; one of the two is empty.
+
+    `function` is a module's own. A task that takes longer than `seconds`, needs more than
+    `megabytes` of address space or brings its process down ends with an error; the others go on.
+    """
+    waiting = deque(enumerate(tasks))
+    pool: list[_Worker] = []
+    try:
+        while waiting or pool:
+            while waiting and len(pool) < workers:
+                pool.append(_Worker(function, megabytes))
+            for worker in pool:
+                if worker.index is None and waiting:
+                    worker.give(*waiting.popleft(), seconds)
+            idle = [worker for worker in pool if worker.index is None]
+            for worker in idle:
+                pool.remove(worker)
+                worker.end()
+            if not pool:
+                break
+            patience = min(worker.deadline for worker in pool) - time.monotonic()
+            ready = wait(
+                [worker.connection for worker in pool],
+                None if patience == float("inf") else max(0.0, patience),
+            )
+            for worker in list(pool):
+                if worker.connection in ready:
+                    yield _answer(worker)
+                elif time.monotonic() > worker.deadline:
+                    yield worker.index or 0, None, f"took longer than {seconds:.0f} s"
+                    worker.index = None
+                    worker.end()
+                if worker.connection.closed:
+                    pool.remove(worker)
+    finally:
+        for worker in pool:
+            worker.end()
+
+
+def _answer(worker: _Worker) -> tuple[int, Any, str]:
+    assert worker.index is not None
+    index, worker.index = worker.index, None
+    try:
+        good, value = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.process.join(5)
+        code = worker.process.exitcode
+        worker.end()
+        return index, None, f"the process died (exit code {code}): out of memory, perhaps"
+    return (index, value, "") if good else (index, None, value)

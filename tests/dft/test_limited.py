@@ -1,0 +1,45 @@
+"""Work within limits: what is slow, greedy or deadly ends alone."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from force2geo.dft.limited import run_limited
+
+
+def act(task):
+    if task == "sleep":
+        time.sleep(60)
+    if task == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "eat":
+        return float(np.ones(1 << 31).sum())
+    if task == "raise":
+        raise ValueError("no good")
+    return task * 2
+
+
+def test_every_task_ends_with_a_result_or_its_reason():
+    tasks = [1, "die", 2, "raise", "eat", 3, 4]
+    found = {place: (value, error) for place, value, error in run_limited(act, tasks, 2, None, 4e3)}
+    assert [found[k] for k in (0, 2, 5, 6)] == [(2, ""), (4, ""), (6, ""), (8, "")]
+    assert "the process died (exit code -9)" in found[1][1]
+    assert found[3][1] == "ValueError: no good"
+    assert found[4][1] == "more memory than 4000 MB"
+
+
+def test_a_task_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr("force2geo.dft.limited._START", 20.0)
+    start = time.monotonic()
+    # The first task warms the worker up, so that the second has its own two seconds alone.
+    found = {
+        place: (value, error) for place, value, error in run_limited(act, [5, "sleep", 6], 1, 2)
+    }
+    assert found == {0: (10, ""), 1: (None, "took longer than 2 s"), 2: (12, "")}
+    assert time.monotonic() - start < 30
+
+
+def test_no_task_is_no_trouble():
+    assert list(run_limited(act, [], 4)) == []
