@@ -32,8 +32,8 @@ from force2geo.relax.potentials import of_model
 from force2geo.relax.relaxation import relax
 from force2geo.train.memory import keep_freed_memory
 
-_HERE = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_HERE), str(_HERE / "training")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 from machine import describe, write
 
 CORES = (
