@@ -155,23 +155,27 @@ def test_unsorted_pairs_give_the_same_forces(batch):
         torch.testing.assert_close(value, expected[key], rtol=1e-12, atol=1e-12)
 
 
-def test_compiled_loops_train_as_torch_does(batch, monkeypatch):
+def test_loops_operations_and_unsorted_pairs_train_alike(batch, monkeypatch):
+    """Compiled loops, torch operations, and those on pairs in no order, as on a GPU."""
     pytest.importorskip("numba")
     settings = {"layers": 2, "features": 8, "basis_size": 40, "cutoff": 4.5}
+    sorted_pairs = find_pairs(batch, 4.5)
+    plain = Pairs(sorted_pairs.first, sorted_pairs.second, sorted_pairs.atoms)
     gradients = []
-    for loops in (pair_sums.pair_loops, None):
+    for loops, pairs in ((pair_sums.pair_loops, None), (None, None), (None, plain)):
         monkeypatch.setattr(pair_sums, "pair_loops", loops)
         found = []
         for name, variant in (("painn", "smooth"), ("painn", "published"), ("schnet", "smooth")):
             torch.manual_seed(3)
             model = Potential({"name": name, "variant": variant, **settings}).double()
-            output = model(batch, training=True)
+            output = model(replace(batch, pairs=pairs), training=True)
             loss = output["binding"].square().sum() + output["forces"].square().sum()
             loss.backward()
             found += [p.grad.clone() for p in model.parameters() if p.grad is not None]
         gradients.append(found)
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    for one, *others in zip(*gradients, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
