@@ -21,6 +21,7 @@ STAGES = (
     "benchmark",
     "pretrain",
     "relax",
+    "compare",
     "dft",
     "property",
     "evaluate",
@@ -101,6 +102,8 @@ def generated_shards(config: dict[str, Any]) -> dict[str, list[str]]:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage may depend on, and nothing else, so that it reruns when that changes."""
     settings: dict[str, Any] = dict(config.get(stage, {}))
+    if stage == "compare":
+        settings = {**config["relax"], "potentials": settings}
     if stage == "generate":
         for key in ("molecules", "shard_size"):
             del settings[key]

@@ -103,7 +103,10 @@ def test_a_second_run_does_nothing(finished):
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"relax": {"max_steps": 6}}, {"relax", "dft", "property", "evaluate", "report"}),
+        ({"relax": {"max_steps": 6}},
+             {"relax", "compare", "dft", "property", "evaluate", "report"}),
+            ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
+             {"compare", "dft", "evaluate", "report"}),
         ({"dft": {"grid_level": 3}}, {"dft", "evaluate", "report"}),
         ({"property": {"noise": 0.2}}, {"property", "evaluate", "report"}),
         ({"benchmark": {"ema": 0.5}}, {"benchmark", "evaluate", "report"}),
@@ -135,8 +138,8 @@ def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
 def test_bad_config_is_one_line(checkout):
     text = snakemake(checkout, "-n", change={"relax": {"max_step": 5}}, check=False)
     lines = [line for line in text.splitlines() if "max_step" in line]
-    assert lines == ["config: unknown key 'relax.max_step'; known here: batch_size, "
-                     "force_threshold, max_steps"]  # fmt: skip
+    assert lines == ["config: unknown key 'relax.max_step'; known here: batch_atoms, "
+                     "force_threshold, max_steps, optimizer"]  # fmt: skip
     assert "Traceback" not in text
 
 

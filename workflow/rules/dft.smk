@@ -1,14 +1,18 @@
 rule dft:
     input:
         settings=f"{RUN}/settings/dft.json",
-        relaxed=f"{RUN}/relax/d_opt.h5",
+        relaxed=f"{RUN}/relax/d_opt{{other}}.h5",
         conformers=f"{RUN}/packed/downstream.h5",
+        # The starts and references that all have in common are then in the cache.
+        first=lambda wildcards: f"{RUN}/dft/d_opt.csv" if wildcards.other else [],
     output:
-        f"{RUN}/dft/d_opt.csv",
+        f"{RUN}/dft/d_opt{{other}}.csv",
     log:
-        f"{RUN}/logs/dft.log",
+        f"{RUN}/logs/dft{{other}}.log",
     benchmark:
-        f"{RUN}/benchmarks/dft.tsv"
+        f"{RUN}/benchmarks/dft{{other}}.tsv"
+    wildcard_constraints:
+        other="|".join(["", *(re.escape(f".{name}") for name in COMPARED)]),
     threads: config["resources"]["dft_workers"]
     params:
         cache=f"{RUN}/dft/cache",

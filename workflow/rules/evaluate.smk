@@ -37,6 +37,9 @@ rule evaluate:
         relaxed=f"{RUN}/relax/d_opt.h5",
         dft=f"{RUN}/dft/d_opt.csv",
         conformers=f"{RUN}/packed/downstream.h5",
+        compared=expand(
+            [f"{RUN}/relax/d_opt.{{name}}.h5", f"{RUN}/dft/d_opt.{{name}}.csv"], name=COMPARED
+        ),
     output:
         tables=report(
             expand(
@@ -46,7 +49,10 @@ rule evaluate:
             category="Tables",
         ),
         traces=expand(f"{RUN}/tables/{{table}}.json", table=TABLES),
-        molecules=f"{RUN}/tables/relaxation.csv",
+        molecules=expand(
+            f"{RUN}/tables/relaxation{{other}}.csv",
+            other=["", *(f".{name}" for name in COMPARED)],
+        ),
         figures=report(
             expand(
                 f"{RUN}/figures/{{figure}}.{{suffix}}",
@@ -64,4 +70,4 @@ rule evaluate:
         "force2geo evaluate --settings {input.settings:q} --statistics {input.statistics:q}"
         " --benchmark {input.benchmark:q} --pretrain {input.pretrain:q}"
         " --property {input.property:q} --relaxed {input.relaxed:q} --dft {input.dft:q}"
-        " --conformers {input.conformers:q} --out {params.out:q} > {log:q} 2>&1"
+        " --compared {input.compared:q} --conformers {input.conformers:q} --out {params.out:q} > {log:q} 2>&1"

@@ -19,3 +19,22 @@ rule relax:
         "force2geo relax --settings {input.settings:q} --model {input.model:q}"
         " --conformers {input.conformers:q} --selection {input.selection:q}"
         " --set {wildcards.set} --out {output:q} > {log:q} 2>&1"
+
+
+rule compare:
+    input:
+        settings=f"{RUN}/settings/compare.json",
+        conformers=f"{RUN}/packed/downstream.h5",
+        selection=f"{RUN}/selection.json",
+    output:
+        f"{RUN}/relax/d_opt.{{potential}}.h5",
+    log:
+        f"{RUN}/logs/relax/d_opt.{{potential}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/relax/d_opt.{{potential}}.tsv"
+    wildcard_constraints:
+        potential="|".join(map(re.escape, COMPARED)) or "none",
+    shell:
+        "force2geo relax --settings {input.settings:q} --potential {wildcards.potential}"
+        " --conformers {input.conformers:q} --selection {input.selection:q}"
+        " --set d_opt --out {output:q} > {log:q} 2>&1"

@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--property", type=Path, nargs="*", default=[], help="metrics files")
     parser.add_argument("--relaxed", type=Path, required=True, help="relaxations of D_opt, HDF5")
     parser.add_argument("--dft", type=Path, required=True, help="single points, CSV")
+    parser.add_argument(
+        "--compared",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="relaxations and single points of other potentials, d_opt.NAME.h5 and .csv in turn",
+    )
     parser.add_argument("--conformers", type=Path, required=True, help="downstream set, HDF5")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables/ and figures/")
 
@@ -37,7 +44,17 @@ def _property_runs(paths: list[Path]) -> dict[tuple[str, str], Path]:
     return {(path.parent.parent.name, path.parent.name): path for path in paths}
 
 
-def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Table]:
+def _compared(args: argparse.Namespace) -> list[tuple[str, Path, Path]]:
+    """Return `.NAME`, relaxations and single points of each potential compared."""
+    points = {path.stem: path for path in args.compared if path.suffix == ".csv"}
+    return [
+        (path.stem.removeprefix("d_opt"), path, points[path.stem])
+        for path in args.compared
+        if path.suffix == ".h5"
+    ]
+
+
+def _tables(args: argparse.Namespace, relaxations: dict[str, tuple[Any, Path]]) -> list[Table]:
     from force2geo.evaluate.tables import (
         TABLE4_RECIPES,
         TABLE6_RECIPES,
@@ -53,7 +70,7 @@ def _tables(args: argparse.Namespace, molecules: Any, source: Path) -> list[Tabl
     tables = [
         table_a3(args.statistics),
         table2({path.parent.name: path for path in args.benchmark}),
-        table3(molecules, source),
+        table3(relaxations),
         gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),
         gap_table("table6", "HOMO–LUMO gap from DFT geometries", TABLE6_RECIPES, plain),
     ]
@@ -88,14 +105,19 @@ def run(args: argparse.Namespace) -> None:
 
     settings = read_settings(args.settings)
     relaxed, conformers = read_relaxed(args.relaxed), read_conformers(args.conformers)
-    points = pd.read_csv(args.dft, dtype={"cid": str, "error": str})
-    molecules = per_molecule(points, relaxed, conformers)
     table_folder, figure_folder = args.out / "tables", args.out / "figures"
-    detail = table_folder / "relaxation.csv"
-    with atomic_path(detail) as part:
-        molecules.to_csv(part, index=False, float_format="%.6g")
-    record_provenance(detail, "evaluate", settings, [args.relaxed, args.dft, args.conformers])
-    for table in _tables(args, molecules, detail):
+    relaxations: dict[str, tuple[Any, Path]] = {}
+    for suffix, relaxed_path, points_path in [("", args.relaxed, args.dft), *_compared(args)]:
+        points = pd.read_csv(points_path, dtype={"cid": str, "error": str})
+        rows = per_molecule(points, read_relaxed(relaxed_path), conformers)
+        detail = table_folder / f"relaxation{suffix}.csv"
+        with atomic_path(detail) as part:
+            rows.to_csv(part, index=False, float_format="%.6g")
+        inputs = [relaxed_path, points_path, args.conformers]
+        record_provenance(detail, "evaluate", settings, inputs)
+        relaxations[suffix.removeprefix(".") or "Force2Geo"] = (rows, detail)
+    molecules = relaxations["Force2Geo"][0]
+    for table in _tables(args, relaxations):
         write_table_files(table, table_folder)
 
     data_figures.draw(json.loads(args.statistics.read_text()), figure_folder)

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
     stage.add_argument("--selection", type=Path, help="selection, JSON")
     stage.add_argument("--set", choices=("d_opt", "subset"), help="which molecules")
+    stage.add_argument("--potential", help="one of the settings', in place of --model")
     stage.add_argument("--out", type=Path, help="HDF5 file to write")
 
 
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace) -> None:
     """Relax the molecules of a file, or of a set from their first DFT snapshot."""
     from force2geo.errors import UserError
 
-    needed = ("settings", "conformers", "selection", "set", "out", "model")
-    stage = [name for name in needed[:-1] if getattr(args, name) is not None]
-    if args.input is None and len(stage) == len(needed) - 1 and args.model is not None:
+    needed = ("settings", "conformers", "selection", "set", "out")
+    stage = [name for name in needed if getattr(args, name) is not None]
+    if args.input is None and len(stage) == len(needed):
         _relax_set(args)
     elif stage or args.input is None or args.output is None:
         options = ", ".join(f"--{name}" for name in needed)
@@ -176,11 +177,19 @@ def _relax_set(args: argparse.Namespace) -> None:
     import json
 
     from force2geo.config import read_settings
+    from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance
     from force2geo.relax.result import write_relaxed
     from force2geo.store.conformers import read_conformers
 
     settings = read_settings(args.settings)
+    if args.potential is not None:
+        chosen = settings.pop("potentials").get(args.potential)
+        if chosen is None:
+            raise UserError(f"--potential: the settings have no '{args.potential}'")
+        args.calculator = chosen["calculator"]
+        args.options = json.dumps(chosen.get("options", {}))
+        settings |= {"potential": args.potential, **chosen}
     conformers = read_conformers(args.conformers)
     cids = json.loads(args.selection.read_text())[args.set]
     atoms = [conformers.atoms(row) for row in conformers.index(cids)]
@@ -194,7 +203,7 @@ def _relax_set(args: argparse.Namespace) -> None:
     with atomic_path(args.out) as partial:
         write_relaxed(partial, cids, runs)
     journal.close()
-    inputs = [args.model, args.conformers, args.selection]
+    inputs = [path for path in (args.model, args.conformers, args.selection) if path is not None]
     record_provenance(args.out, "relax", settings, inputs)
     _summarise(runs)
 

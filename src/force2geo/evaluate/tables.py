@@ -139,27 +139,31 @@ def table2(benchmark: dict[str, Path]) -> Table:
     return Table("table2", title, "Model", TABLE2, rows, known, notes)
 
 
-def table3(per_molecule: pd.DataFrame, source: Path) -> Table:
-    """Return table 3: relaxation of D_opt."""
-    found = summary(per_molecule)
-    rows = {"Force2Geo": {column: Cell(found[column], source) for column in TABLE3}}
-    residual = per_molecule["residual"]
-    sure = intervals(per_molecule)
-    ranges = ", ".join(
-        f"{TABLE3[column].removesuffix(' (%)').lower()} {low:.0f} to {high:.0f} %"
-        for column, (low, high) in sure.items()
-        if column in TABLE3
+def table3(relaxed: dict[str, tuple[pd.DataFrame, Path]]) -> Table:
+    """Return table 3, relaxation of D_opt: rows per molecule and their file, by potential."""
+    rows, notes = {}, []
+    for row, (molecules, source) in relaxed.items():
+        found, sure = summary(molecules), intervals(molecules)
+        rows[row] = {column: Cell(found[column], source) for column in TABLE3}
+        ranges = ", ".join(
+            f"{TABLE3[column].removesuffix(' (%)').lower()} {low:.0f} to {high:.0f} %"
+            for column, (low, high) in sure.items()
+            if column in TABLE3 and np.isfinite(low)
+        )
+        residual = molecules["residual"]
+        notes += [
+            f"{row}: {found['molecules']} molecules; 95 % intervals of a bootstrap over them: "
+            f"{ranges}.",
+            f"{row}: median residual energy {residual.median():.2f} kcal/mol, mean "
+            "{:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
+            f"{row}: energy minimised, median over molecules {found['pct_energy_median']:.1f} %, "
+            f"all molecules together {found['pct_energy_total']:.1f} %. Judged by DFT forces, "
+            f"{found['pct_force_dft']:.1f} % are below 0.05 eV/Å.",
+        ]
+    notes.append(
+        "The mean of the energy minimised is ruled by molecules with little to lose, the sum by "
+        "those with much."
     )
-    notes = [
-        f"95 % intervals of a bootstrap over the {found['molecules']} molecules: {ranges}, mean "
-        "residual energy {:.2f} to {:.2f} kcal/mol.".format(*sure["residual"]),
-        f"{found['molecules']} molecules; median residual energy {residual.median():.2f} kcal/mol, "
-        f"mean {residual.mean():.2f}.",
-        f"Energy minimised: median over molecules {found['pct_energy_median']:.1f} %, all "
-        f"molecules together {found['pct_energy_total']:.1f} %. The mean in the table is "
-        "ruled by molecules with little to lose, the sum by those with much.",
-        f"Judged by DFT forces, {found['pct_force_dft']:.1f} % are below 0.05 eV/Å.",
-    ]
     title = "Geometry optimisation of D_opt from the first DFT snapshot"
     return Table("table3", title, "Model", TABLE3, rows, published("table3"), notes)
 
