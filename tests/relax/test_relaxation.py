@@ -72,6 +72,14 @@ def test_steps_are_those_of_ase(name):
     assert sum(run.converged for run in runs) >= 2
 
 
+def test_what_is_beside_a_molecule_does_not_matter(monkeypatch):
+    numbers, positions = starts()
+    together = relax(numbers, positions, springs, 0.01, 60)
+    monkeypatch.setattr("force2geo.relax.relaxation._HESSIANS", 1)
+    for one, other in zip(together, relax(numbers, positions, springs, 0.01, 60), strict=True):
+        np.testing.assert_allclose(one.frames, other.frames, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", ["BFGS", "LBFGS", "FIRE"])
 def test_steps_are_those_of_ase_on_a_network(ethanol, name):
     torch.manual_seed(1)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # With a force beyond this (eV/Å) the structure is no molecule any more.
 EXPLODED = 1e4
+# Numbers in all Hessians together, each padded to the largest: half a gigabyte.
+_HESSIANS = 1 << 26
 
 
 @dataclass
@@ -197,7 +199,12 @@ def relax(
     while waiting or active.runs:
         entering: list[Relaxation] = []
         room = batch_atoms - sum(active.counts if active.runs else [])
-        while waiting and (len(waiting[-1].positions) <= room or not (active.runs or entering)):
+        widest = active.positions.shape[1] or len(waiting[-1].positions)
+        most = max(1, _HESSIANS // (3 * widest) ** 2)
+        while waiting and (
+            (len(waiting[-1].positions) <= room and len(active.runs) + len(entering) < most)
+            or not (active.runs or entering)
+        ):
             room -= len(waiting[-1].positions)
             entering.append(waiting.pop())
         if entering:
