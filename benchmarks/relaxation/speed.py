@@ -1,4 +1,4 @@
-r"""Batched BFGS beside ASE's and torch-sim's: same weights, molecules, precision and run.
+r"""Batched BFGS beside ASE's: same weights, molecules, precision and run.
 
     python benchmarks/relaxation/speed.py --model painn_published.pt \
         --published painn.py --path pyg
@@ -87,7 +87,7 @@ class PublishedCalculator(Calculator):
         )
         energy = self.network(data).sum() * len(numbers)
         (slope,) = torch.autograd.grad(energy, positions)
-        self.results = {"energy": float(energy), "forces": -slope.numpy()}
+        self.results = {"energy": float(energy.detach()), "forces": -slope.numpy()}
 
 
 def published_network(path: Path, model: Any) -> torch.nn.Module:
@@ -133,26 +133,6 @@ def ours_rate(frames: list[Atoms], evaluate: Any, **options: Any) -> tuple[float
     return len(frames) / (time.perf_counter() - start), runs
 
 
-def torch_sim_rate(frames: list[Atoms], model: Any) -> float:
-    """Return molecules/s of torch-sim's FIRE with its batcher, as many steps."""
-    import torch_sim
-
-    own = model.torch_sim("float64")
-    options: dict[str, Any] = {
-        "optimizer": torch_sim.optimizers.fire,
-        "max_steps": STEPS,
-        "convergence_fn": torch_sim.generate_force_convergence_fn(
-            force_tol=THRESHOLD, include_cell_forces=False
-        ),
-    }
-    batcher = torch_sim.InFlightAutoBatcher(
-        own, memory_scales_with="n_atoms", max_memory_scaler=2048
-    )
-    start = time.perf_counter()
-    torch_sim.optimize(system=frames, model=own, autobatcher=batcher, **options)
-    return len(frames) / (time.perf_counter() - start)
-
-
 def main() -> None:
     """Measure all and write the result."""
     parser = argparse.ArgumentParser(
@@ -174,23 +154,28 @@ def main() -> None:
     evaluate = of_model(model)
     relax([f.numbers for f in frames[:4]], [f.positions for f in frames[:4]], evaluate, limit=1)
     rates: dict[str, float] = {}
+    ends: list[np.ndarray] = []
     rates["ours, batched BFGS"], runs = ours_rate(frames, evaluate, batch_atoms=2048)
     rates["ours, batched BFGS, float32"], _ = ours_rate(
         frames, of_model(model, "float32"), batch_atoms=2048
     )
-    rates["ASE BFGS, our calculator"], ends = ase_rate(part, model.calculator("float64"))
+    peers = {"our calculator": model.calculator("float64")}
+    if args.published:
+        sys.path.append(str(args.path))
+        network = published_network(args.published, model)
+        peers["published implementation"] = PublishedCalculator(network)
+    # A single small molecule may be faster on one thread than on more.
+    for threads in sorted({1, args.threads}):
+        torch.set_num_threads(threads)
+        for name, calculator in peers.items():
+            rate, found = ase_rate(part, calculator)
+            rates[f"ASE BFGS, {name}, threads: {threads}"] = rate
+            ends = found if name == "our calculator" else ends
     _, alone = ours_rate(part, evaluate)
     apart = max(
         float(np.abs(run.frames[-1] - end).max()) for run, end in zip(alone, ends, strict=True)
     )
-    if args.published:
-        sys.path.append(str(args.path))
-        network = published_network(args.published, model)
-        rates["ASE BFGS, published implementation"], _ = ase_rate(
-            part, PublishedCalculator(network)
-        )
     rates["ours, batched FIRE"], _ = ours_rate(frames, evaluate, optimizer="fire", batch_atoms=2048)
-    rates["torch-sim FIRE, our model"] = torch_sim_rate(frames, model)
     result = {
         "molecules": len(frames),
         "atoms": [len(frames[0]), len(frames[-1])],
