@@ -47,11 +47,14 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with every tensor on `device`."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            moved[field.name] = value.to(device) if isinstance(value, Tensor) else value
-        return replace(self, **moved)
+        return on_device(self, device)
+
+
+def on_device(record: Any, device: torch.device | str) -> Any:
+    """Return a dataclass with those of its fields that are tensors on `device`."""
+    held = {field.name: getattr(record, field.name) for field in fields(record)}
+    moved = {name: value.to(device) for name, value in held.items() if isinstance(value, Tensor)}
+    return replace(record, **moved)
 
 
 def collate(

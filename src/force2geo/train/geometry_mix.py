@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from force2geo.errors import UserError
-from force2geo.potentials.batch import Batch, spans
+from force2geo.potentials.batch import Batch, on_device, spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,12 +75,7 @@ class Molecules:
 
     def to(self, device: torch.device | str) -> Molecules:
         """Return the data on `device`: batches are then made there."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return on_device(self, device)
 
     def __len__(self) -> int:
         return len(self.gap)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
-from force2geo.potentials.batch import Batch, spans
+from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.store.packed import COLUMNS, SPLITS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Snapshots:
 
     def to(self, device: torch.device | str) -> Snapshots:
         """Return the data on `device`: batches are then made there, without a copy of each."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in (*_USED, "rows")})
+        return on_device(self, device)
 
     @property
     def bytes(self) -> int:
