@@ -89,7 +89,7 @@ def parse(data: bytes) -> Log:
         spherical=after(data, b"Spher", 0, head) == "T",
         origin=written,
     )
-    _read_last_orbitals(data, starts[-1], log)
+    _read_last_orbitals(data, log)
     return log
 
 
@@ -100,7 +100,7 @@ def _levels(data: bytes, key: bytes, start: int, stop: int) -> list[bytes]:
     return data[found + len(key) : data.find(b"\n", found)].split()
 
 
-def _read_last_orbitals(data: bytes, last_geometry: int, log: Log) -> None:
+def _read_last_orbitals(data: bytes, log: Log) -> None:
     start = max(data.rfind(b"Orbital Energies (H"), data.rfind(b"Eigenvalues (H"))
     if start >= 0:
         virtual = data.find(b"Alpha Virtual :", start)
