@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.potentials.atom_steps import invariants, senders, updated
 from force2geo.potentials.pair_sums import painn_message
 from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.pieces import join, split
 from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ class Message(nn.Module):
         # Before there are vectors, nothing comes along them.
         chunks = (0, 1) if vectors is None else (0, 1, 2)
         filters = basis.through(self.filters, chunks, of=3)
-        to_scalars, along_edges, gate = split(self.context(scalars), 3, 1)
-        sender = None if vectors is None else gate[:, None] * vectors
-        return painn_message(to_scalars, along_edges, sender, filters, directions, pairs)
+        context, loops = self.context(scalars), pairs.sorted is not None
+        sent = senders(context, vectors, (0, 1, 2), 1.0, 1.0, loops)
+        return painn_message(*sent, filters, directions, pairs)
 
 
 class Update(nn.Module):
@@ -54,15 +53,11 @@ class Update(nn.Module):
             nn.Linear(2 * features, features), nn.SiLU(), nn.Linear(features, 3 * features)
         )
 
-    def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scalar (N,F) and vector (N,3,F) updates."""
-        left, right = split(self.mix(vectors), 2, 2)
-        # The small constant keeps the norm's gradient finite where a vector is zero by symmetry.
-        norm = torch.sqrt((right**2).sum(dim=1) + 1e-8)
-        gates = self.context(join([scalars, norm], 1))
-        to_vectors, to_product, to_scalars = split(gates, 3, 1)
-        product = (left * right).sum(dim=1)
-        return to_scalars + to_product * product, to_vectors[:, None, :] * left
+    def forward(self, scalars: Tensor, vectors: Tensor, loops: bool) -> tuple[Tensor, Tensor]:
+        """Return the updated scalars (N,F) and vectors (N,3,F), on a CPU in `loops`."""
+        joined, product, left = invariants(scalars, self.mix(vectors), 1.0, loops)
+        gates = self.context(joined)
+        return updated(gates, product, left, scalars, vectors, (2, 1, 0), 1.0, loops)
 
 
 class PaiNN(nn.Module):
@@ -96,7 +91,6 @@ class PaiNN(nn.Module):
             ds, dv = message(scalars, vectors, basis, directions, pairs)
             scalars = scalars + ds
             vectors = dv if vectors is None else vectors + dv
-            ds, dv = update(scalars, vectors)
-            scalars, vectors = scalars + ds, vectors + dv
+            scalars, vectors = update(scalars, vectors, pairs.sorted is not None)
         assert vectors is not None
         return scalars, vectors

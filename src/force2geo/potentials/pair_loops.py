@@ -6,58 +6,19 @@ number of threads.
 
 from __future__ import annotations
 
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numba
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from force2geo.potentials.loops import Loop
 
+if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs
 
-# Sums may be reordered and products fused; infinities and NaN keep their meaning.
-_MATH = {"reassoc", "contract", "nsz"}
-_MOST_THREADS = numba.config.NUMBA_NUM_THREADS
 
-
-class _Loop:
-    """A loop compiled for one thread and for several, each when it is first called.
-
-    A pool of threads that waits for work keeps its cores busy: with one thread there is none.
-    """
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        plain = cast("FunctionType", function)
-        self.serial = _compile(plain, "serial", parallel=False)
-        self.parallel = _compile(plain, "parallel", parallel=True)
-
-    def __call__(self, *arrays: Any) -> None:
-        threads = torch.get_num_threads()
-        if threads == 1:
-            self.serial(*arrays)
-            return
-        numba.set_num_threads(min(threads, _MOST_THREADS))
-        self.parallel(*arrays)
-
-
-def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[..., None]:
-    # The compiled code is kept under the function's name: two kinds need two names.
-    named = FunctionType(function.__code__, function.__globals__, function.__name__)
-    named.__qualname__ = f"{function.__qualname__}_{name}"
-    named.__module__ = function.__module__
-    try:
-        return numba.njit(parallel=parallel, fastmath=_MATH, cache=True)(named)
-    except RuntimeError:  # no folder to keep the compiled code in
-        return numba.njit(parallel=parallel, fastmath=_MATH)(named)
-
-
-# Each loop over features writes to one place: with more, none would be vectorised.
-
-
-@_Loop
+@Loop
 def _scalar_node(sender, weights, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -68,7 +29,7 @@ def _scalar_node(sender, weights, first, second, row, ptr, out) -> None:  # type
                 out[j, f] += sender[i, f] * weights[p, f]
 
 
-@_Loop
+@Loop
 def _scalar_pair(receiver, sender, first, second, row, ptr, out) -> None:  # type: ignore[no-untyped-def]
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
@@ -77,7 +38,7 @@ def _scalar_pair(receiver, sender, first, second, row, ptr, out) -> None:  # typ
                 out[p, f] = receiver[i, f] * sender[j, f] + receiver[j, f] * sender[i, f]
 
 
-@_Loop
+@Loop
 def _painn_gh(whole, vectors, x, y, v, w, u, first, second, row, ptr, g, h) -> None:  # type: ignore[no-untyped-def]
     features = x.shape[1]
     for molecule in numba.prange(len(ptr) - 1):
@@ -85,28 +46,24 @@ def _painn_gh(whole, vectors, x, y, v, w, u, first, second, row, ptr, g, h) -> N
             i, j, p = first[pair], second[pair], row[pair]
             if whole:
                 for f in range(features):
-                    g[i, f] += w[p, f] * x[j, f]
+                    g[i, f] += w[p, 0, f] * x[j, f]
                 for f in range(features):
-                    g[j, f] += w[p, f] * x[i, f]
+                    g[j, f] += w[p, 0, f] * x[i, f]
             for c in range(3):
                 d = u[p, c]
                 if vectors:
                     for f in range(features):
-                        h[i, c, f] += (
-                            d * w[p, features + f] * y[j, f] + w[p, 2 * features + f] * v[j, c, f]
-                        )
+                        h[i, c, f] += d * w[p, 1, f] * y[j, f] + w[p, 2, f] * v[j, c, f]
                     for f in range(features):
-                        h[j, c, f] += (
-                            w[p, 2 * features + f] * v[i, c, f] - d * w[p, features + f] * y[i, f]
-                        )
+                        h[j, c, f] += w[p, 2, f] * v[i, c, f] - d * w[p, 1, f] * y[i, f]
                 else:
                     for f in range(features):
-                        h[i, c, f] += d * w[p, features + f] * y[j, f]
+                        h[i, c, f] += d * w[p, 1, f] * y[j, f]
                     for f in range(features):
-                        h[j, c, f] -= d * w[p, features + f] * y[i, f]
+                        h[j, c, f] -= d * w[p, 1, f] * y[i, f]
 
 
-@_Loop
+@Loop
 def _painn_xyv(whole, vectors, g, h, w, u, first, second, row, ptr, x, y, v) -> None:  # type: ignore[no-untyped-def]
     features = y.shape[1]
     for molecule in numba.prange(len(ptr) - 1):
@@ -115,24 +72,24 @@ def _painn_xyv(whole, vectors, g, h, w, u, first, second, row, ptr, x, y, v) -> 
             a, b, d = u[p, 0], u[p, 1], u[p, 2]
             if whole:
                 for f in range(features):
-                    x[i, f] += w[p, f] * g[j, f]
+                    x[i, f] += w[p, 0, f] * g[j, f]
                 for f in range(features):
-                    x[j, f] += w[p, f] * g[i, f]
+                    x[j, f] += w[p, 0, f] * g[i, f]
             for f in range(features):
                 along = a * h[i, 0, f] + b * h[i, 1, f] + d * h[i, 2, f]
-                y[j, f] += w[p, features + f] * along
+                y[j, f] += w[p, 1, f] * along
             for f in range(features):
                 along = a * h[j, 0, f] + b * h[j, 1, f] + d * h[j, 2, f]
-                y[i, f] -= w[p, features + f] * along
+                y[i, f] -= w[p, 1, f] * along
             if vectors:
                 for c in range(3):
                     for f in range(features):
-                        v[i, c, f] += w[p, 2 * features + f] * h[j, c, f]
+                        v[i, c, f] += w[p, 2, f] * h[j, c, f]
                     for f in range(features):
-                        v[j, c, f] += w[p, 2 * features + f] * h[i, c, f]
+                        v[j, c, f] += w[p, 2, f] * h[i, c, f]
 
 
-@_Loop
+@Loop
 def _painn_w(whole, vectors, g, h, x, y, v, u, first, second, row, ptr, w) -> None:  # type: ignore[no-untyped-def]
     features = y.shape[1]
     for molecule in numba.prange(len(ptr) - 1):
@@ -141,20 +98,20 @@ def _painn_w(whole, vectors, g, h, x, y, v, u, first, second, row, ptr, w) -> No
             a, b, d = u[p, 0], u[p, 1], u[p, 2]
             if whole:
                 for f in range(features):
-                    w[p, f] = g[i, f] * x[j, f] + g[j, f] * x[i, f]
+                    w[p, 0, f] = g[i, f] * x[j, f] + g[j, f] * x[i, f]
             for f in range(features):
                 there = a * h[i, 0, f] + b * h[i, 1, f] + d * h[i, 2, f]
                 back = a * h[j, 0, f] + b * h[j, 1, f] + d * h[j, 2, f]
-                w[p, features + f] = y[j, f] * there - y[i, f] * back
+                w[p, 1, f] = y[j, f] * there - y[i, f] * back
             if vectors:
                 for f in range(features):
                     there = h[i, 0, f] * v[j, 0, f] + h[j, 0, f] * v[i, 0, f]
                     there += h[i, 1, f] * v[j, 1, f] + h[j, 1, f] * v[i, 1, f]
                     there += h[i, 2, f] * v[j, 2, f] + h[j, 2, f] * v[i, 2, f]
-                    w[p, 2 * features + f] = there
+                    w[p, 2, f] = there
 
 
-@_Loop
+@Loop
 def _painn_u(h, y, w, first, second, row, ptr, u) -> None:  # type: ignore[no-untyped-def]
     features = y.shape[1]
     for molecule in numba.prange(len(ptr) - 1):
@@ -163,20 +120,15 @@ def _painn_u(h, y, w, first, second, row, ptr, u) -> None:  # type: ignore[no-un
             for c in range(3):
                 total = u[p, c]
                 for f in range(features):
-                    total += w[p, features + f] * (h[i, c, f] * y[j, f] - h[j, c, f] * y[i, f])
+                    total += w[p, 1, f] * (h[i, c, f] * y[j, f] - h[j, c, f] * y[i, f])
                 u[p, c] = total
 
 
 def _run(
-    loop: Callable[..., None], pairs: Pairs, given: tuple[Any, ...], out: tuple[Tensor, ...]
+    loop: Loop, pairs: Pairs, given: tuple[Any, ...], out: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     assert pairs.sorted is not None
-    places = pairs.first, pairs.second, pairs.sorted.row, pairs.sorted.ptr
-    arrays = [
-        value.detach().numpy() if isinstance(value, Tensor) else value
-        for value in (*given, *places, *out)
-    ]
-    loop(*arrays)
+    loop(*given, pairs.first, pairs.second, pairs.sorted.row, pairs.sorted.ptr, *out)
     return out
 
 
@@ -189,11 +141,13 @@ def scalar(kind: str, one: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
 
 def painn(kind: str, pairs: Pairs, whole: bool, factors: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Return the derivatives of PaiNN's form by the factors `kind` (`pair_sums`)."""
+    features = factors["H" if "H" in factors else "Y"].shape[-1]
+    if "W" in factors:
+        factors = factors | {"W": factors["W"].unflatten(1, (-1, features))}
     given = tuple(factors.values())
     if kind == "U":
         return _run(_painn_u, pairs, given, (given[0].new_zeros(len(pairs), 3),))
-    features = factors["H" if "H" in factors else "Y"].shape[-1]
-    three = len(factors["V"]) > 0 if "V" in factors else factors["W"].shape[1] == 3 * features
+    three = len(factors["V"]) > 0 if "V" in factors else factors["W"].shape[1] == 3
     flags = whole, whole and three
     nodes = given[0].new_zeros
     if kind == "GH":
@@ -204,4 +158,6 @@ def painn(kind: str, pairs: Pairs, whole: bool, factors: dict[str, Tensor]) -> t
         out = *out, nodes(pairs.atoms if three else 0, 3, features)
         return _run(_painn_xyv, pairs, (*flags, *given), out)
     make = given[0].new_empty if whole else given[0].new_zeros
-    return _run(_painn_w, pairs, (*flags, *given), (make(len(pairs), (2 + three) * features),))
+    weights = make(len(pairs), 2 + three, features)
+    _run(_painn_w, pairs, (*flags, *given), (weights,))
+    return (weights.flatten(1),)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
+from force2geo.potentials.atom_steps import invariants, senders, updated
 from force2geo.potentials.pair_sums import painn_message
 from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.pieces import join, split
+from force2geo.potentials.pieces import join
 from force2geo.potentials.radial import Excited, GaussianBasis
 
 if TYPE_CHECKING:
@@ -63,11 +64,9 @@ class PublishedMessage(nn.Module):
         # Its filters are those of scalars, vectors and edges, in this order.
         chunks = (0, 2) if vectors is None else (0, 2, 1)
         filters = basis.through(self.filters, chunks, of=3)
-        to_scalars, gate, along_edges = split(self.context(self.norm(scalars)), 3, 1)
-        sender = None
-        if vectors is not None:
-            sender = (gate * (_INVERSE_SQRT_3 * self.scale))[:, None] * vectors
-        return painn_message(to_scalars, along_edges * self.scale, sender, filters, edges, pairs)
+        context, gate = self.context(self.norm(scalars)), _INVERSE_SQRT_3 * self.scale
+        sent = senders(context, vectors, (0, 2, 1), self.scale, gate, pairs.sorted is not None)
+        return painn_message(*sent, filters, edges, pairs)
 
 
 class PublishedUpdate(nn.Module):
@@ -79,14 +78,11 @@ class PublishedUpdate(nn.Module):
         self.context = _mlp(2 * features, features, 3 * features)
         self.scale = 1 / math.sqrt(features)
 
-    def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scalar (N,F) and vector (N,3,F) updates."""
-        left, right = split(self.mix(vectors), 2, 2)
-        product = (left * right).sum(dim=1) * self.scale
-        norm = torch.sqrt((right**2).sum(dim=1) + 1e-8)
-        to_scalars, to_product, to_vectors = split(self.context(join([scalars, norm], 1)), 3, 1)
-        update = (to_scalars + to_product * product) * _INVERSE_SQRT_2
-        return update, to_vectors[:, None] * left
+    def forward(self, scalars: Tensor, vectors: Tensor, loops: bool) -> tuple[Tensor, Tensor]:
+        """Return the updated scalars (N,F) and vectors (N,3,F), on a CPU in `loops`."""
+        joined, product, left = invariants(scalars, self.mix(vectors), self.scale, loops)
+        gates, factor = self.context(joined), _INVERSE_SQRT_2
+        return updated(gates, product, left, scalars, vectors, (0, 1, 2), factor, loops)
 
 
 class PublishedPaiNN(nn.Module):
@@ -115,8 +111,7 @@ class PublishedPaiNN(nn.Module):
             ds, dv = message(scalars, vectors, basis, -vector, pairs)
             scalars = (scalars + ds) * _INVERSE_SQRT_2
             vectors = dv if vectors is None else vectors + dv
-            ds, dv = update(scalars, vectors)
-            scalars, vectors = scalars + ds, vectors + dv
+            scalars, vectors = update(scalars, vectors, pairs.sorted is not None)
         assert vectors is not None
         return scalars, vectors
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from force2geo.potentials.pairs import Pairs
 
-_BAND = 16  # Gaussians whose pairs are multiplied together
+# Pairs are multiplied in bands of so many Gaussians, each with at least so many pairs: narrow
+# bands excite fewer Gaussians, small products are slow.
+_BANDS, _BAND_PAIRS = (4, 16), 256
 # Gaussians further than this many spacings are below the precision: exp(-k²/2).
 _REACH = {torch.float32: 6, torch.float64: 9}
 
@@ -65,14 +67,15 @@ class GaussianBasis(nn.Module):
         if pairs.sorted is None or not len(distance):
             return Excited([(self._part(distance, scale, 0, size), 0, size)])
         reach = _REACH[distance.dtype]
-        bounds = torch.arange(_BAND, size + _BAND, _BAND, dtype=distance.dtype) * self.spacing
+        width = min(max(size * _BAND_PAIRS // len(distance), _BANDS[0]), _BANDS[1])
+        bounds = torch.arange(width, size + width, width, dtype=distance.dtype) * self.spacing
         stops = torch.searchsorted(pairs.sorted.distance, bounds).tolist()
         stops[-1] = len(distance)  # and those that are no numbers
         parts, start = [], 0
         for band, stop in enumerate(stops):
             if stop > start:
-                begin = max(0, band * _BAND - reach)
-                end = min(size, (band + 1) * _BAND + reach + 1)
+                begin = max(0, band * width - reach)
+                end = min(size, (band + 1) * width + reach + 1)
                 part = self._part(distance[start:stop], scale[start:stop], begin, end)
                 parts.append((part, begin, end))
                 start = stop

@@ -1,0 +1,53 @@
+"""Loops over arrays compiled for CPUs, and how tensors come to them."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+import numba
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Sums may be reordered and products fused; infinities and NaN keep their meaning.
+_MATH = {"reassoc", "contract", "nsz"}
+_MOST_THREADS = numba.config.NUMBA_NUM_THREADS
+
+
+class Loop:
+    """A loop compiled for one thread and for several, each when it is first called.
+
+    A pool of threads that waits for work keeps its cores busy: with one thread there is none.
+    Inner loops are to write to one place each: with more, none would be vectorised.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        plain = cast("FunctionType", function)
+        self.serial = _compile(plain, "serial", parallel=False)
+        self.parallel = _compile(plain, "parallel", parallel=True)
+
+    def __call__(self, *values: Any) -> None:
+        """Run on tensors, which it writes to, and plain values; floats in the tensors' kind."""
+        arrays = [v.detach().numpy() if isinstance(v, Tensor) else v for v in values]
+        kind = arrays[-1].dtype.type
+        arrays = [kind(v) if isinstance(v, float) else v for v in arrays]
+        threads = torch.get_num_threads()
+        if threads == 1:
+            self.serial(*arrays)
+            return
+        numba.set_num_threads(min(threads, _MOST_THREADS))
+        self.parallel(*arrays)
+
+
+def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[..., None]:
+    # The compiled code is kept under the function's name: two kinds need two names.
+    named = FunctionType(function.__code__, function.__globals__, function.__name__)
+    named.__qualname__ = f"{function.__qualname__}_{name}"
+    named.__module__ = function.__module__
+    try:
+        return numba.njit(parallel=parallel, fastmath=_MATH, error_model="numpy", cache=True)(named)
+    except RuntimeError:  # no folder to keep the compiled code in
+        return numba.njit(parallel=parallel, fastmath=_MATH, error_model="numpy")(named)
