@@ -125,6 +125,7 @@ def ase_rate(frames: list[Atoms], calculator: Calculator) -> tuple[float, list[n
 
 def ours_rate(frames: list[Atoms], evaluate: Any, **options: Any) -> tuple[float, list[Any]]:
     """Return molecules/s of the batched relaxation, and the relaxations."""
+    options = {"threads": torch.get_num_threads(), **options}
     start = time.perf_counter()
     runs = relax(
         [f.numbers for f in frames], [f.positions for f in frames], evaluate, THRESHOLD, STEPS,

@@ -47,7 +47,14 @@ def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[...,
     named = FunctionType(function.__code__, function.__globals__, function.__name__)
     named.__qualname__ = f"{function.__qualname__}_{name}"
     named.__module__ = function.__module__
+    # Checks for division by zero would keep a loop from being vectorised.
+    options = {
+        "parallel": parallel,
+        "fastmath": _MATH,
+        "error_model": "numpy",
+        "nogil": True,
+    }
     try:
-        return numba.njit(parallel=parallel, fastmath=_MATH, error_model="numpy", cache=True)(named)
+        return cast("Callable[..., None]", numba.njit(cache=True, **options)(named))
     except RuntimeError:  # no folder to keep the compiled code in
-        return numba.njit(parallel=parallel, fastmath=_MATH, error_model="numpy")(named)
+        return cast("Callable[..., None]", numba.njit(**options)(named))

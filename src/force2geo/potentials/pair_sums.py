@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from force2geo.potentials import pair_operations
+from force2geo.potentials.pieces import wanted
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs
@@ -66,22 +67,6 @@ def _compiled(values: Tensor, pairs: Pairs) -> bool:
     return pair_loops is not None and pairs.sorted is not None and values.dtype in _KINDS
 
 
-def _wanted(ctx: Any) -> list[bool]:
-    """Say which tensor inputs' derivatives this backward pass has a use for.
-
-    Forces do not ask for the weights' slopes, nor the weights for the positions'; torch tells its
-    own functions so, and others when they ask.
-    """
-    return [node is not None and _will_run(node) for node, _ in ctx.next_functions]
-
-
-def _will_run(node: Any) -> bool:
-    try:
-        return torch._C._will_engine_execute_node(node)
-    except (AttributeError, RuntimeError):  # of a leaf it cannot say
-        return True
-
-
 class _Scalar(torch.autograd.Function):
     """`node` takes X and W (G and X are alike), `pair` takes G and X."""
 
@@ -98,7 +83,7 @@ class _Scalar(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         one, other = ctx.saved_tensors
-        apply, pairs, (first, second) = _Scalar.apply, ctx.pairs, _wanted(ctx)
+        apply, pairs, (first, second) = _Scalar.apply, ctx.pairs, wanted(ctx)
         if ctx.kind == "node":
             by_one = apply("node", pairs, slope, other) if first else None
             by_other = apply("pair", pairs, slope, one) if second else None
@@ -135,11 +120,11 @@ class _PaiNN(torch.autograd.Function):
             three = factors["W"].shape[1] == 3 * factors["Y"].shape[1]
             unused = factors["Y"].detach(), factors["H"].detach()
             factors |= {"G": unused[0], "X": unused[0], "V": unused[1] if three else unused[1][:0]}
-        wanted = dict(zip(takes, _wanted(ctx), strict=True))
+        asked = dict(zip(takes, wanted(ctx), strict=True))
         found: dict[str, Tensor] = {}
         for group in TAKES:
-            if any(wanted.get(name) for name in group):
+            if any(asked.get(name) for name in group):
                 given = (factors[name] for name in TAKES[group])
                 result = _PaiNN.apply(group, ctx.pairs, whole, *given)
                 found |= dict(zip(group, result if len(group) > 1 else (result,), strict=True))
-        return None, None, None, *(found.get(name) if wanted[name] else None for name in takes)
+        return None, None, None, *(found.get(name) if asked[name] else None for name in takes)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from force2geo.potentials.pieces import join
+from force2geo.potentials.pieces import wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,45 @@ class Excited:
         weights, biases = layer.weight.chunk(of), layer.bias.chunk(of)
         weight = torch.cat([weights[chunk] for chunk in chunks]).t()
         bias = torch.cat([biases[chunk] for chunk in chunks])[None]
-        rows = [values @ torch.cat([weight[begin:end], bias]) for values, begin, end in self.parts]
-        return join(rows, 0)
+        if len(self.parts) == 1:
+            values, begin, end = self.parts[0]
+            return values @ torch.cat([weight[begin:end], bias])
+        bounds = [(begin, end) for _, begin, end in self.parts]
+        parts = [values for values, _, _ in self.parts]
+        return cast("Tensor", _Through.apply(bounds, weight, bias, *parts))
+
+
+class _Through(torch.autograd.Function):
+    """Products of parts with their Gaussians' weights (K,F) and the bias (1,F), row after row.
+
+    Each is written where it belongs: put together afterwards, they would all be copied.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, bounds: Any, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
+        ctx.bounds = bounds
+        ctx.save_for_backward(weight, bias, *parts)
+        whole = weight.new_empty(sum(len(part) for part in parts), weight.shape[1])
+        rows = whole.split([len(part) for part in parts])
+        for part, row, (begin, end) in zip(parts, rows, bounds, strict=True):
+            torch.mm(part, torch.cat([weight[begin:end], bias]), out=row)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        weight, bias, *parts = ctx.saved_tensors
+        weights_too, _, *parts_too = wanted(ctx)
+        by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        by_parts: list[Tensor | None] = []
+        rows = slope.split([len(part) for part in parts])
+        for part, row, (begin, end), too in zip(parts, rows, ctx.bounds, parts_too, strict=True):
+            both = torch.cat([weight[begin:end], bias])
+            by_parts.append(row @ both.t() if too else None)
+            if weights_too:
+                by_both = part.t() @ row
+                by_weight[begin:end] += by_both[:-1]
+                by_bias += by_both[-1:]
+        return None, *((by_weight, by_bias) if weights_too else (None, None)), *by_parts
 
 
 class GaussianBasis(nn.Module):

@@ -6,6 +6,8 @@ waiting ones enter it. Every molecule takes the steps it would take alone.
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -157,6 +159,30 @@ class _Active:
         self.positions = (flat + self.optimizer.step(flat, forces.flatten(1))).view_as(forces)
 
 
+class _Share:
+    """Molecules that one thread relaxes, the largest first: entering, none needs more padding."""
+
+    def __init__(self, runs: Sequence[Relaxation], atoms: int) -> None:
+        self.waiting = sorted(runs, key=lambda run: len(run.atomic_numbers))
+        self.atoms = atoms
+
+    def entering(self, active: _Active) -> list[Relaxation]:
+        """Return those there is room for."""
+        if not self.waiting:
+            return []
+        room = self.atoms - sum(active.counts if active.runs else [])
+        widest = active.positions.shape[1] or len(self.waiting[-1].positions)
+        most = max(1, _HESSIANS // (3 * widest) ** 2) - len(active.runs)
+        found: list[Relaxation] = []
+        while self.waiting and (
+            (len(self.waiting[-1].positions) <= room and len(found) < most)
+            or not (active.runs or found)
+        ):
+            room -= len(self.waiting[-1].positions)
+            found.append(self.waiting.pop())
+        return found
+
+
 def relax(
     atomic_numbers: Sequence[np.ndarray],
     positions: Sequence[np.ndarray],
@@ -169,61 +195,69 @@ def relax(
     whole_paths: bool = True,
     on_finished: Callable[[int, Relaxation], None] | None = None,
     refuse: Callable[[np.ndarray], str] | None = None,
+    threads: int = 1,
 ) -> list[Relaxation]:
     """Relax molecules until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
     At most `batch_atoms` atoms move at once. Without `whole_paths` a result holds the first and
     the last frame alone. `on_finished` is told of each molecule, its place and result, as it ends.
-    `refuse` says why the potential cannot take a molecule of these elements, if so.
+    `refuse` says why the potential cannot take a molecule of these elements, if so. `threads` share
+    the molecules on a CPU, which beats sharing each operation; `evaluate` must allow for it.
     """
     runs = [
         Relaxation(np.asarray(z), np.asarray(x, dtype=float))
         for z, x in zip(atomic_numbers, positions, strict=True)
     ]
     place = {id(run): index for index, run in enumerate(runs)}
+    one_at_a_time, stop = threading.Lock(), threading.Event()
 
     def finished(run: Relaxation) -> None:
         if on_finished:
-            on_finished(place[id(run)], run)
+            with one_at_a_time:
+                on_finished(place[id(run)], run)
 
     for run in runs:
         run.reason = refuse(run.atomic_numbers) if refuse else ""
         if run.reason:
             run.status = "refused"
             run.record(run.positions, float("nan"), float("nan"), whole_paths)
-    # The largest first, so that those that enter never need more padding.
-    waiting = sorted(
-        (run for run in runs if not run.reason), key=lambda run: len(run.atomic_numbers)
-    )
-    active = _Active(optimizer, torch.device(device))
-    while waiting or active.runs:
-        entering: list[Relaxation] = []
-        room = batch_atoms - sum(active.counts if active.runs else [])
-        widest = active.positions.shape[1] or len(waiting[-1].positions)
-        most = max(1, _HESSIANS // (3 * widest) ** 2)
-        while waiting and (
-            (len(waiting[-1].positions) <= room and len(active.runs) + len(entering) < most)
-            or not (active.runs or entering)
-        ):
-            room -= len(waiting[-1].positions)
-            entering.append(waiting.pop())
-        if entering:
-            active.add(entering)
-        energies, forces = evaluate(active.batch())
-        padded = active.padded(forces)
-        largest = padded.norm(dim=2).amax(dim=1).tolist()
-        places, energy = active.positions.cpu().numpy(), energies.tolist()
-        left = []
-        for row, run in enumerate(active.runs):
-            own = places[row, : active.counts[row]].copy()
-            run.record(own, energy[row], largest[row], whole_paths)
-            if run.judge(threshold, limit):
-                finished(run)
-            else:
-                left.append(row)
-        if len(left) < len(active.runs):
-            padded = padded[left, : max((active.counts[row] for row in left), default=0)]
-            active.keep(left)
-        if left:
-            active.move(padded)
+
+    def work(share: _Share) -> None:
+        active = _Active(optimizer, torch.device(device))
+        while not stop.is_set() and (share.waiting or active.runs):
+            if entering := share.entering(active):
+                active.add(entering)
+            energies, forces = evaluate(active.batch())
+            padded = active.padded(forces)
+            largest = padded.norm(dim=2).amax(dim=1).tolist()
+            places, energy = active.positions.cpu().numpy(), energies.tolist()
+            left = []
+            for row, run in enumerate(active.runs):
+                own = places[row, : active.counts[row]].copy()
+                run.record(own, energy[row], largest[row], whole_paths)
+                if run.judge(threshold, limit):
+                    finished(run)
+                else:
+                    left.append(row)
+            if len(left) < len(active.runs):
+                padded = padded[left, : max((active.counts[row] for row in left), default=0)]
+                active.keep(left)
+            if left:
+                active.move(padded)
+
+    # Every so-manieth by size: shares alike, and the same in every run.
+    moving = sorted((run for run in runs if not run.reason), key=lambda r: len(r.atomic_numbers))
+    sharers = max(1, min(threads, len(moving)))
+    shares = [_Share(moving[k::sharers], batch_atoms // sharers) for k in range(sharers)]
+    if sharers == 1:
+        work(shares[0])
+        return runs
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(sharers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for done in as_completed([pool.submit(work, share) for share in shares]):
+                done.result()
+        finally:
+            stop.set()  # after an error the others need not go on
+            torch.set_num_threads(before)  # of threads that start from now on
     return runs
