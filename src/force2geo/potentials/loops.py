@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numba
 import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -58,3 +61,29 @@ def _compile(function: FunctionType, name: str, parallel: bool) -> Callable[...,
         return cast("Callable[..., None]", numba.njit(cache=True, **options)(named))
     except RuntimeError:  # no folder to keep the compiled code in
         return cast("Callable[..., None]", numba.njit(**options)(named))
+
+
+@intrinsic
+def _prefetch(_: Any, address: Any) -> Any:
+    def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        read, second_level, data = number(0), number(2), number(1)
+        place = builder.inttoptr(arguments[0], byte)
+        builder.call(prefetch, [place, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+@numba.njit(nogil=True, inline="always")
+def fetch(values, row, begin, end) -> None:  # type: ignore[no-untyped-def]
+    """Ask for chunks `begin` to `end` of a row of (P,C,F) values, to be there when it is its turn.
+
+    Rows that are visited in no order would otherwise be waited for, one after the other.
+    """
+    chunk = values.shape[2] * values.itemsize
+    start = values.ctypes.data + row * values.shape[1] * chunk
+    for byte in range(begin * chunk, end * chunk, 64):
+        _prefetch(start + byte)

@@ -12,10 +12,13 @@ import numba
 import torch
 from torch import Tensor
 
-from force2geo.potentials.loops import Loop
+from force2geo.potentials.loops import Loop, fetch
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs
+
+
+AHEAD = 2  # pairs
 
 
 @Loop
@@ -44,6 +47,8 @@ def _painn_gh(whole, vectors, x, y, v, w, u, first, second, row, ptr, g, h) -> N
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
             i, j, p = first[pair], second[pair], row[pair]
+            if pair + AHEAD < len(row):
+                fetch(w, row[pair + AHEAD], 0, w.shape[1])
             if whole:
                 for f in range(features):
                     g[i, f] += w[p, 0, f] * x[j, f]
@@ -69,6 +74,8 @@ def _painn_xyv(whole, vectors, g, h, w, u, first, second, row, ptr, x, y, v) -> 
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
             i, j, p = first[pair], second[pair], row[pair]
+            if pair + AHEAD < len(row):
+                fetch(w, row[pair + AHEAD], 0, w.shape[1])
             a, b, d = u[p, 0], u[p, 1], u[p, 2]
             if whole:
                 for f in range(features):
@@ -117,6 +124,8 @@ def _painn_u(h, y, w, first, second, row, ptr, u) -> None:  # type: ignore[no-un
     for molecule in numba.prange(len(ptr) - 1):
         for pair in range(ptr[molecule], ptr[molecule + 1]):
             i, j, p = first[pair], second[pair], row[pair]
+            if pair + AHEAD < len(row):
+                fetch(w, row[pair + AHEAD], 1, 2)
             for c in range(3):
                 total = u[p, c]
                 for f in range(features):
