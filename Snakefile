@@ -9,7 +9,14 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from force2geo.config import STAGES, check, generated_shards, shard_sources, stage_settings
+from force2geo.config import (
+    STAGES,
+    check,
+    compared,
+    generated_shards,
+    shard_sources,
+    stage_settings,
+)
 from force2geo.errors import UserError
 from force2geo.train.recipes import RECIPES
 
@@ -32,7 +39,10 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/matplotlib").resolve()))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
-COMPARED = list(config.get("compare", {}))
+# Other potentials that relax D_opt: ASE calculators, and ones trained by another recipe.
+CALCULATORS = compared(config, "calculator")
+RETRAINED = compared(config, "training")
+COMPARED = CALCULATORS + RETRAINED
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
 GPUS = config["resources"]["gpus"]
 # Potentials train on all of them, a process each; other jobs take one.
@@ -40,6 +50,11 @@ TRAIN = (
     f"torchrun --standalone --nproc-per-node {GPUS} -m force2geo.cli" if GPUS > 1 else "force2geo"
 )
 TRAINING_THREADS = config["resources"]["training_threads"]
+
+
+def other(names):
+    """Return a wildcard's pattern: nothing, or a dot and one of the names."""
+    return "|".join(["", *(re.escape(f".{name}") for name in names)])
 
 
 include: "workflow/rules/settings.smk"

@@ -49,6 +49,9 @@ def test_shipped_configs_are_valid(config, schema, repository):
         ({"raw": {"logs": ["/nowhere"]}}, "raw.logs[0]: no such file or folder '/nowhere'"),
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
+        ({"compare": {"x": {}}}, "compare.x: "),
+        ({"compare": {"x": {"calculator": "a:B", "training": {}}}}, "compare.x"),
+        ({"compare": {"x": {"model": {}, "training": {}}}}, "compare.x.model: 'cutoff'"),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
     ],
 )
@@ -67,6 +70,17 @@ def test_a_stage_s_settings_hold_what_it_depends_on_and_nothing_else(config):
     config["seed"] += 1
     changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
     assert {"curate", "pack", "dft"} & changed == set()
+
+
+def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
+    model = {"variant": "published", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
+    config["compare"]["mine"] = {"model": model, "training": {"epochs": 3}}
+    check(config, schema)
+    plain, mine = (stage_settings(config, name) for name in ("pretrain", "pretrain.mine"))
+    assert mine["epochs"] == 3 and mine["models"] == {"painn": {"name": "painn", **model}}
+    same = set(plain) - {"epochs", "models"}
+    assert {key: plain[key] for key in same} == {key: mine[key] for key in same}
+    assert set(stage_settings(config, "compare")["potentials"]) == {"GFN2-xTB"}
 
 
 def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):

@@ -4,9 +4,10 @@ r"""Batched BFGS beside ASE's: same weights, molecules, precision and run.
         --published painn.py --path pyg
 
 `--model` is a checkpoint of `variant: published`, whose weights the published code can carry;
-`--published` and `--path` as in training/speed.py. Peers that take one molecule at a time relax a
-part of the molecules, spread over all sizes; each rate is molecules by seconds of its own part, in
-the faster of two runs.
+`--published` and `--path` as in training/speed.py. `--torch-sim` is a folder with the source of a
+release that has BFGS (0.6.1, say); under Python 3.11 its type parameters need the older spelling.
+Peers that take one molecule at a time relax a part of the molecules, spread over all sizes; each
+rate is molecules by seconds of its own part, in the faster of two runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import sys
 import time
 import types
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ GROUPS = (
     "OCC", "CCl", "CF", "C(=O)OC", "N(C)C", "C(C)O", "CCC", "CCCCC",
     "C1CCCCC1",
 )  # fmt: skip
-STEPS, THRESHOLD = 50, 0.05
+STEPS, THRESHOLD, BATCH_ATOMS = 50, 0.05, 4096
 
 
 def molecules(count: int) -> list[Atoms]:
@@ -142,11 +144,36 @@ def ase_rate(frames: list[Atoms], calculator: Calculator) -> tuple[float, list[n
 
 def ours_rate(frames: list[Atoms], evaluate: Any, **options: Any) -> tuple[float, list[Any]]:
     """Return molecules/s of the batched relaxation, and the relaxations."""
-    options = {"threads": torch.get_num_threads(), **options}
+    options = {"threads": torch.get_num_threads(), "batch_atoms": BATCH_ATOMS, **options}
 
     def run() -> list[Any]:
         numbers, positions = [f.numbers for f in frames], [f.positions for f in frames]
         return relax(numbers, positions, evaluate, THRESHOLD, STEPS, **options)
+
+    return best_rate(len(frames), run)
+
+
+def torch_sim_rate(frames: list[Atoms], model: Any) -> tuple[float, Any]:
+    """Return molecules/s of torch-sim's BFGS, its batches refilled after every step."""
+    import torch_sim
+    from torch_sim.autobatching import InFlightAutoBatcher
+
+    from force2geo.potentials.torch_sim_model import TorchSimPotential
+
+    potential = TorchSimPotential(model, "float64")
+    state = torch_sim.io.atoms_to_state(frames, torch.device("cpu"), torch.float64)
+    below = torch_sim.generate_force_convergence_fn(THRESHOLD)
+
+    def run() -> Any:
+        batches = InFlightAutoBatcher(
+            potential, memory_scales_with="n_atoms", max_memory_scaler=BATCH_ATOMS
+        )
+        with warnings.catch_warnings():  # of molecules that need more steps than allowed
+            warnings.simplefilter("ignore")
+            return torch_sim.optimize(
+                state.clone(), potential, optimizer=torch_sim.Optimizer.bfgs, convergence_fn=below,
+                max_steps=STEPS, steps_between_swaps=1, autobatcher=batches,
+            )  # fmt: skip
 
     return best_rate(len(frames), run)
 
@@ -159,6 +186,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--published", type=Path)
     parser.add_argument("--path", type=Path, help="folder with torch-geometric")
+    parser.add_argument("--torch-sim", type=Path, help="folder with a torch-sim that has BFGS")
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--part", type=int, default=32, help="molecules of one-at-a-time peers")
     parser.add_argument("--threads", type=int, default=2)
@@ -173,7 +201,16 @@ def main() -> None:
     rates: dict[str, float] = {}
     ends: list[np.ndarray] = []
     rates["ours, batched BFGS"], runs = ours_rate(frames, evaluate)
+    converged = {"ours, batched BFGS": sum(run.converged for run in runs)}
     rates["ours, batched BFGS, float32"], _ = ours_rate(frames, of_model(model, "float32"))
+    if args.torch_sim:
+        sys.path.insert(0, str(args.torch_sim))
+        rates["torch-sim BFGS, our potential"], found = torch_sim_rate(frames, model)
+        largest = found.forces.norm(dim=1)
+        largest = largest.new_zeros(len(frames)).scatter_reduce(
+            0, found.system_idx, largest, "amax"
+        )
+        converged["torch-sim BFGS, our potential"] = int((largest < THRESHOLD).sum())
     peers = {"our calculator": model.calculator("float64")}
     if args.published:
         sys.path.append(str(args.path))
@@ -199,6 +236,7 @@ def main() -> None:
         "mean steps": round(float(np.mean([run.steps for run in runs])), 1),
         "threads": args.threads,
         "molecules/s": {name: round(rate, 3) for name, rate in rates.items()},
+        "converged": converged,
         "furthest from ASE's end, Å": apart,
     }
     for name, rate in rates.items():

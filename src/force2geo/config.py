@@ -99,11 +99,23 @@ def generated_shards(config: dict[str, Any]) -> dict[str, list[str]]:
     return {f"generated_{i:05d}": cids[start : start + size] for i, start in enumerate(starts)}
 
 
+def compared(config: dict[str, Any], kind: str) -> list[str]:
+    """Return the potentials compared that are a `calculator`, or those of another `training`."""
+    return [name for name, entry in config.get("compare", {}).items() if kind in entry]
+
+
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Return all a stage may depend on, and nothing else, so that it reruns when that changes."""
+    """Return all a stage may depend on, and nothing else, so that it reruns when that changes.
+
+    `pretrain.NAME` is the training of a potential compared: pretraining's, but for what it says.
+    """
+    stage, _, other = stage.partition(".")
     settings: dict[str, Any] = dict(config.get(stage, {}))
     if stage == "compare":
-        settings = {**config["relax"], "potentials": settings}
+        potentials = {name: config["compare"][name] for name in compared(config, "calculator")}
+        settings = {**config["relax"], "potentials": potentials}
+    if other:
+        settings |= config["compare"][other]["training"]
     if stage == "generate":
         for key in ("molecules", "shard_size"):
             del settings[key]
@@ -124,6 +136,9 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["models"] = {
             name: {"name": name, **config["models"][name]} for name in models[stage]
         }
+    if other:
+        backbone = settings["backbone"]
+        settings["models"] = {backbone: {"name": backbone, **config["compare"][other]["model"]}}
     if stage == "evaluate":
         settings["run"] = config["run"]
     return settings

@@ -13,11 +13,14 @@ from force2geo.units import GRADIENT_TO_FORCE
 WATER = np.array([8, 1, 1]), np.array([[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
 
 
-def test_level_is_that_of_the_shared_trajectories(shared_data):
-    data = np.load(shared_data / "dft_trajectories/0007.npz", allow_pickle=False)
-    energies, gradients, _ = single_points(data["z"], [data["dft_pos"][0]])
-    assert abs(energies[0] - data["dft_energy"][0]) < 1e-6
-    assert np.abs(gradients[0] - data["dft_grad"][0]).max() < 1e-6
+@pytest.mark.parametrize("name", ["0007", "0078", "0091", "0168"])
+def test_level_is_that_of_the_shared_trajectories(shared_data, name):
+    data = np.load(shared_data / f"dft_trajectories/{name}.npz", allow_pickle=False)
+    ends = [0, -1]
+    energies, gradients, _ = single_points(data["z"], [data["dft_pos"][end] for end in ends])
+    assert np.abs(energies - data["dft_energy"][ends]).max() < 1e-6
+    # What the self-consistent field's threshold leaves of a slope is more than of an energy.
+    assert np.abs(gradients - data["dft_grad"][ends]).max() < 1e-5
 
 
 def test_b3lyp_is_the_form_gamess_uses(shared_data):
@@ -27,6 +30,8 @@ def test_b3lyp_is_the_form_gamess_uses(shared_data):
     level = Level(basis="sto-3g", density_fit=False, grid_level=3)
     field = build_mean_field(log.atomic_numbers, log.positions[0], level)
     assert field.kernel() == pytest.approx(log.energies[0], abs=1e-4)
+    gradient = field.nuc_grad_method().kernel()
+    assert np.abs(gradient - log.gradients[0]).max() < 3e-4
 
 
 def test_forces_are_the_slope_of_the_energy():
@@ -42,6 +47,27 @@ def test_forces_are_the_slope_of_the_energy():
     (_,), (gradient,), _ = single_points(numbers, [positions])
     slope = -(up - down) / (2 * step) * 27.211386
     assert gradient[1, 1] * GRADIENT_TO_FORCE == pytest.approx(slope, abs=2e-3)
+
+
+def test_calculator_gives_what_single_points_give():
+    from ase import Atoms
+    from ase.calculators.calculator import CalculationFailed
+
+    from force2geo.dft.calculator import DFT
+
+    numbers, positions = WATER
+    level = {"method": "hf", "basis": "sto-3g"}
+    atoms = Atoms(numbers, positions, calculator=DFT(**level))
+    for shift in (0.0, 0.05):  # the second starts from the first's density
+        atoms.positions[1, 2] += shift
+        task = Task(("w", "x"), numbers, atoms.positions, forces=True)
+        expected = compute(task, Level(**level))
+        assert atoms.get_potential_energy() / 27.211386 == pytest.approx(expected.energy, abs=1e-6)
+        largest = np.linalg.norm(atoms.get_forces(), axis=1).max()
+        assert largest == pytest.approx(expected.max_force, abs=1e-3)
+    atoms.positions[2] = atoms.positions[1] + 1e-9
+    with pytest.raises((CalculationFailed, RuntimeError, ValueError, np.linalg.LinAlgError)):
+        atoms.get_potential_energy()
 
 
 def test_failures_are_rows_and_results_are_kept(tmp_path):

@@ -105,8 +105,10 @@ def test_a_second_run_does_nothing(finished):
     [
         ({"relax": {"max_steps": 6}},
              {"relax", "compare", "dft", "property", "evaluate", "report"}),
-            ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
+        ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
              {"compare", "dft", "evaluate", "report"}),
+        ({"compare": {"published": {"training": {"epochs": 2}}}},
+             {"pretrain", "relax", "dft", "evaluate", "report"}),
         ({"dft": {"grid_level": 3}}, {"dft", "evaluate", "report"}),
         ({"property": {"noise": 0.2}}, {"property", "evaluate", "report"}),
         ({"benchmark": {"ema": 0.5}}, {"benchmark", "evaluate", "report"}),

@@ -12,7 +12,7 @@ rule dft:
     benchmark:
         f"{RUN}/benchmarks/dft{{other}}.tsv"
     wildcard_constraints:
-        other="|".join(["", *(re.escape(f".{name}") for name in COMPARED)]),
+        other=other(COMPARED),
     threads: config["resources"]["dft_workers"]
     params:
         cache=f"{RUN}/dft/cache",

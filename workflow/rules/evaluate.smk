@@ -40,6 +40,7 @@ rule evaluate:
         compared=expand(
             [f"{RUN}/relax/d_opt.{{name}}.h5", f"{RUN}/dft/d_opt.{{name}}.csv"], name=COMPARED
         ),
+        retrained=expand(f"{RUN}/pretrain.{{name}}/metrics.json", name=RETRAINED),
     output:
         tables=report(
             expand(
@@ -70,4 +71,5 @@ rule evaluate:
         "force2geo evaluate --settings {input.settings:q} --statistics {input.statistics:q}"
         " --benchmark {input.benchmark:q} --pretrain {input.pretrain:q}"
         " --property {input.property:q} --relaxed {input.relaxed:q} --dft {input.dft:q}"
-        " --compared {input.compared:q} --conformers {input.conformers:q} --out {params.out:q} > {log:q} 2>&1"
+        " --compared {input.compared:q} --retrained {input.retrained:q}"
+        " --conformers {input.conformers:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,17 +1,18 @@
 rule relax:
     input:
         settings=f"{RUN}/settings/relax.json",
-        model=f"{RUN}/pretrain/model.pt",
+        model=f"{RUN}/pretrain{{other}}/model.pt",
         conformers=f"{RUN}/packed/downstream.h5",
         selection=f"{RUN}/selection.json",
     output:
-        f"{RUN}/relax/{{set}}.h5",
+        f"{RUN}/relax/{{set}}{{other}}.h5",
     log:
-        f"{RUN}/logs/relax/{{set}}.log",
+        f"{RUN}/logs/relax/{{set}}{{other}}.log",
     benchmark:
-        f"{RUN}/benchmarks/relax/{{set}}.tsv"
+        f"{RUN}/benchmarks/relax/{{set}}{{other}}.tsv"
     wildcard_constraints:
         set="d_opt|subset",
+        other=other(RETRAINED),
     threads: TRAINING_THREADS
     resources:
         gpu=min(GPUS, 1),
@@ -33,7 +34,8 @@ rule compare:
     benchmark:
         f"{RUN}/benchmarks/relax/d_opt.{{potential}}.tsv"
     wildcard_constraints:
-        potential="|".join(map(re.escape, COMPARED)) or "none",
+        potential="|".join(map(re.escape, CALCULATORS)) or "none",
+    threads: config["resources"]["dft_workers"]
     shell:
         "force2geo relax --settings {input.settings:q} --potential {wildcards.potential}"
         " --conformers {input.conformers:q} --selection {input.selection:q}"

@@ -4,7 +4,7 @@ rule settings:
     output:
         f"{RUN}/settings/{{stage}}.json",
     wildcard_constraints:
-        stage="|".join(STAGES),
+        stage="|".join([*STAGES, *(re.escape(f"pretrain.{name}") for name in RETRAINED)]),
     params:
         values=lambda wildcards: json.dumps(stage_settings(config, wildcards.stage)),
     shell:

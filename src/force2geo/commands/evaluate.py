@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="relaxations and single points of other potentials, d_opt.NAME.h5 and .csv in turn",
     )
+    parser.add_argument(
+        "--retrained",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="metrics files of those trained by another recipe, pretrain.NAME/metrics.json",
+    )
     parser.add_argument("--conformers", type=Path, required=True, help="downstream set, HDF5")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables/ and figures/")
 
@@ -67,10 +74,12 @@ def _tables(args: argparse.Namespace, relaxations: dict[str, tuple[Any, Path]]) 
 
     runs = _property_runs(args.property)
     plain = {key: path for key, path in runs.items() if "=" not in key[1]}
+    training = {"Force2Geo": args.pretrain}
+    training |= {path.parent.name.removeprefix("pretrain."): path for path in args.retrained}
     tables = [
         table_a3(args.statistics),
         table2({path.parent.name: path for path in args.benchmark}),
-        table3(relaxations),
+        table3(relaxations, training),
         gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),
         gap_table("table6", "HOMO–LUMO gap from DFT geometries", TABLE6_RECIPES, plain),
     ]

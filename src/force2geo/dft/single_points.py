@@ -50,6 +50,27 @@ class Task:
         return hash_value(content) + ".json"
 
 
+def converge(
+    numbers: np.ndarray, positions: np.ndarray, level: Level, guess: np.ndarray | None = None
+) -> tuple[Any, float | None, str]:
+    """Return the mean field, its energy in Hartree (None when nothing helped) and the aid it took.
+
+    `guess` is a density matrix to start from.
+    """
+    field = on_gpu(build_mean_field(numbers, positions, level))
+    aid, energy = "", float(field.kernel(dm0=guess))
+    if not field.converged:
+        aid = "level shift"
+        field.level_shift, field.max_cycle = LEVEL_SHIFT, 100
+        energy = float(field.kernel(dm0=field.make_rdm1()))
+    if not field.converged:
+        aid = "second order"
+        field.level_shift = 0.0
+        field = field.newton()
+        energy = float(field.kernel())
+    return field, energy if field.converged else None, aid
+
+
 def compute(task: Task, level: Level) -> SinglePoint:
     """Compute one single point; what goes wrong is in `error`."""
     from force2geo.units import GRADIENT_TO_FORCE
@@ -59,24 +80,12 @@ def compute(task: Task, level: Level) -> SinglePoint:
     try:
         if not np.isfinite(task.positions).all():
             raise ValueError("positions are not finite")
-        field = on_gpu(build_mean_field(task.atomic_numbers, task.positions, level))
-        value = float(field.kernel())
-        if not field.converged:
-            aid = "level shift"
-            field.level_shift, field.max_cycle = LEVEL_SHIFT, 100
-            value = float(field.kernel(dm0=field.make_rdm1()))
-        if not field.converged:
-            aid = "second order"
-            field.level_shift = 0.0
-            field = field.newton()
-            value = float(field.kernel())
-        if not field.converged:
+        field, energy, aid = converge(task.atomic_numbers, task.positions, level)
+        if energy is None:
             error = "self-consistent field did not converge"
-        else:
-            energy = value
-            if task.forces:
-                forces = field.nuc_grad_method().kernel() * GRADIENT_TO_FORCE
-                max_force = float(np.linalg.norm(forces, axis=1).max())
+        elif task.forces:
+            forces = field.nuc_grad_method().kernel() * GRADIENT_TO_FORCE
+            max_force = float(np.linalg.norm(forces, axis=1).max())
     except Exception as problem:  # PySCF raises many kinds; the row keeps which
         error = f"{type(problem).__name__}: {problem}"
     return SinglePoint(energy, max_force, time.perf_counter() - start, error, aid)

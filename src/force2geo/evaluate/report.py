@@ -27,6 +27,18 @@ FIGURES = {
     "residual": "DFT single points of D_opt: energy above the DFT-relaxed geometry.",
     "parity_gap": "HOMO–LUMO gap of test molecules, random split, by recipe.",
 }
+_MOST_MOLECULES = 200
+_MOLECULE = {
+    "max_force": "max force, potential (eV/Å)",
+    "max_force_dft": "max force, DFT (eV/Å)",
+    "to_gain": "to gain (kcal/mol)",
+    "gained": "gained (kcal/mol)",
+    "residual": "residual (kcal/mol)",
+    "percent": "energy minimised (%)",
+    "rmsd": "RMSD to reference (Å)",
+    "rmsd_start": "RMSD of start (Å)",
+}
+
 _STYLE = """
 :root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;color:#1a202c;margin:0}
 main{max-width:70rem;margin:0 auto;padding:1.5rem}h1{margin:.2em 0}h2{margin-top:2em}
@@ -185,6 +197,32 @@ def _cells(folder: Path) -> str:
     )
 
 
+def _molecules(folder: Path) -> str:
+    """Return table 3's molecules, of each potential, the worst first."""
+    sources = {
+        cell["row"]: folder / "tables" / cell["source"].rsplit("/", 1)[-1]
+        for cell in _json(folder / "tables" / "table3.json")["cells"]
+    }
+    parts = []
+    for row, path in sources.items():
+        with path.open(newline="", encoding="utf-8") as handle:
+            header, *rows = list(csv.reader(handle))
+        place = header.index("residual")
+        rows.sort(key=lambda cells: -float(cells[place] or "inf"))
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in cells) + "</tr>"
+            for cells in rows[:_MOST_MOLECULES]
+        )
+        head = "".join(f"<th>{escape(_MOLECULE.get(name, name))}</th>" for name in header)
+        shown = f"{min(len(rows), _MOST_MOLECULES)} of {len(rows)} molecules"
+        parts.append(
+            f"<details><summary>{escape(row)}, {shown}, the worst first; all are in "
+            f'<code>{escape(str(path))}</code></summary><div class="scroll"><table>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+        )
+    return "".join(parts)
+
+
 def report(folder: Path) -> str:
     """Return the HTML page of a run's folder."""
     tables = []
@@ -195,6 +233,8 @@ def report(folder: Path) -> str:
             number = name.removeprefix("table")
             tables.append(_table(path, f"Table {number}. {title}"))
             tables.append(_notes(path.with_suffix(".md")))
+            if name == "table3":
+                tables.append(_molecules(folder))
     figures = [
         _figure(folder / "figures" / f"{name}.png", caption)
         for name, caption in FIGURES.items()

@@ -139,8 +139,13 @@ def table2(benchmark: dict[str, Path]) -> Table:
     return Table("table2", title, "Model", TABLE2, rows, known, notes)
 
 
-def table3(relaxed: dict[str, tuple[pd.DataFrame, Path]]) -> Table:
-    """Return table 3, relaxation of D_opt: rows per molecule and their file, by potential."""
+def table3(
+    relaxed: dict[str, tuple[pd.DataFrame, Path]], training: dict[str, Path] | None = None
+) -> Table:
+    """Return table 3, relaxation of D_opt: rows per molecule and their file, by potential.
+
+    `training` are the metrics files of those that were trained here.
+    """
     rows, notes = {}, []
     for row, (molecules, source) in relaxed.items():
         found, sure = summary(molecules), intervals(molecules)
@@ -150,16 +155,25 @@ def table3(relaxed: dict[str, tuple[pd.DataFrame, Path]]) -> Table:
             for column, (low, high) in sure.items()
             if column in TABLE3 and np.isfinite(low)
         )
-        residual = molecules["residual"]
+        residual = molecules["residual"].dropna()
+        gains = int(molecules["percent"].notna().sum())
         notes += [
             f"{row}: {found['molecules']} molecules; 95 % intervals of a bootstrap over them: "
             f"{ranges}.",
-            f"{row}: median residual energy {residual.median():.2f} kcal/mol, mean "
-            "{:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
-            f"{row}: energy minimised, median over molecules {found['pct_energy_median']:.1f} %, "
-            f"all molecules together {found['pct_energy_total']:.1f} %. Judged by DFT forces, "
+            f"{row}: residual energy of {len(residual)} molecules, median {residual.median():.2f} "
+            "kcal/mol, mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
+            f"{row}: energy minimised of the {gains} that had energy to lose, median "
+            f"{found['pct_energy_median']:.1f} %, all molecules together "
+            f"{found['pct_energy_total']:.1f} %. Judged by DFT forces, "
             f"{found['pct_force_dft']:.1f} % are below 0.05 eV/Å.",
         ]
+    for row, path in (training or {}).items():
+        run = _read(path)
+        seconds = sum(epoch["seconds"] for epoch in run["history"])
+        notes.append(
+            f"{row}: {run['parameters']} weights, {run['epochs']} epochs of training in "
+            f"{seconds:.0f} s."
+        )
     notes.append(
         "The mean of the energy minimised is ruled by molecules with little to lose, the sum by "
         "those with much."
