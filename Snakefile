@@ -54,7 +54,8 @@ TRAINING_THREADS = config["resources"]["training_threads"]
 
 def other(names):
     """Return a wildcard's pattern: nothing, or a dot and one of the names."""
-    return "|".join(["", *(re.escape(f".{name}") for name in names)])
+    # An empty pattern would stand for any text.
+    return "|".join(["(?:)", *(re.escape(f".{name}") for name in names)])
 
 
 include: "workflow/rules/settings.smk"

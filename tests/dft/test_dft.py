@@ -20,7 +20,7 @@ def test_level_is_that_of_the_shared_trajectories(shared_data, name):
     energies, gradients, _ = single_points(data["z"], [data["dft_pos"][end] for end in ends])
     assert np.abs(energies - data["dft_energy"][ends]).max() < 1e-6
     # What the self-consistent field's threshold leaves of a slope is more than of an energy.
-    assert np.abs(gradients - data["dft_grad"][ends]).max() < 1e-5
+    assert np.abs(gradients - data["dft_grad"][ends]).max() < 1e-4
 
 
 def test_b3lyp_is_the_form_gamess_uses(shared_data):
