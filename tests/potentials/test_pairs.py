@@ -1,12 +1,13 @@
 """Pairs of atoms and the sums over them, compiled and not, to second derivatives."""
 
+import types
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from force2geo.potentials import pair_sums
+from force2geo.potentials import atom_steps, pair_sums
 from force2geo.potentials.batch import collate
 from force2geo.potentials.models import Potential
 from force2geo.potentials.pairs import Pairs, find_pairs
@@ -130,6 +131,80 @@ def test_first_and_second_derivatives(batch, sums, vectors):
     assert torch.autograd.gradgradcheck(alone, (given[0], weights))
 
 
+def steps(compiled):
+    """The steps of an atom, each with tensors to take, and what they are in plain words."""
+    torch.manual_seed(0)
+    s, p, x = torch.randn(3, 4, 5, dtype=torch.float64)
+    c = torch.randn(4, 15, dtype=torch.float64)
+    v, w = torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    m = torch.randn(4, 3, 10, dtype=torch.float64)
+    c0, c1, c2 = c.split(5, dim=1)
+    left, right = m.split(5, dim=2)
+    length = (right.square().sum(dim=1) + 1e-8).sqrt()
+    yield (
+        lambda c, v: atom_steps.senders(c, v, (0, 2, 1), 0.7, 0.3, compiled),
+        (c, v),
+        (c0, 0.7 * c2, 0.3 * c1[:, None] * v),
+    )
+    yield (
+        lambda s, m: atom_steps.invariants(s, m, 0.4, compiled),
+        (s, m),
+        (torch.cat([s, length], dim=1), 0.4 * (left * right).sum(dim=1), left),
+    )
+    yield (
+        lambda *given: atom_steps.updated(*given, (2, 1, 0), 0.6, compiled),
+        (c, p, w, x, v),
+        (x + 0.6 * (c2 + c1 * p), v + c0[:, None] * w),
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_steps_of_an_atom_are_what_they_say_to_second_derivatives(compiled):
+    if compiled:
+        pytest.importorskip("numba")
+    for step, given, expected in steps(compiled):
+        torch.testing.assert_close(step(*given), expected)
+        tensors = [value.clone().requires_grad_() for value in given]
+        assert torch.autograd.gradcheck(step, tensors)
+        assert torch.autograd.gradgradcheck(step, tensors)
+
+
+def test_steps_of_an_atom_take_inputs_that_come_from_one_another():
+    """A slope must not also go the way that one input came from another."""
+    pytest.importorskip("numba")
+    values = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    found = []
+    for compiled in (True, False):
+        product = values.sin()
+        gates = torch.cat([product, values, values.cos()], dim=1)
+        vectors = values[:, None].expand(-1, 3, -1)
+        scalars, moved = atom_steps.updated(
+            gates, product, vectors.exp(), values, vectors, (0, 1, 2), 0.5, compiled
+        )
+        whole = scalars.square().sum() + moved.square().sum()
+        (slope,) = torch.autograd.grad(whole, values, create_graph=True)
+        found.append((slope, *torch.autograd.grad(slope.square().sum(), values)))
+    torch.testing.assert_close(*found)
+
+
+def test_filters_have_derivatives_of_any_order(batch):
+    pairs = find_pairs(batch, CUTOFF)
+    basis, layer = GaussianBasis(40, CUTOFF).double(), torch.nn.Linear(40, 6).double()
+    distance = pairs.sorted.distance.clone().requires_grad_()
+    assert len(basis(distance, pairs).parts) > 1
+
+    def filters(distance, weight, bias):
+        given = types.SimpleNamespace(weight=weight, bias=bias)
+        return basis(distance, pairs).through(given, (2, 0), of=3)
+
+    expected = layer(torch.exp(basis.coefficient * (distance[:, None] - basis.centres) ** 2))
+    found = basis(distance, pairs).through(layer, (2, 0), of=3)
+    torch.testing.assert_close(found, expected[:, [4, 5, 0, 1]])
+    given = (distance, layer.weight, layer.bias)
+    assert torch.autograd.gradcheck(filters, given)
+    assert torch.autograd.gradgradcheck(filters, given)
+
+
 def test_pieces_have_derivatives_of_any_order():
     whole = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
     for dim in (0, 1):
@@ -162,8 +237,10 @@ def test_loops_operations_and_unsorted_pairs_train_alike(batch, monkeypatch):
     sorted_pairs = find_pairs(batch, 4.5)
     plain = Pairs(sorted_pairs.first, sorted_pairs.second, sorted_pairs.atoms)
     gradients = []
-    for loops, pairs in ((pair_sums.pair_loops, None), (None, None), (None, plain)):
-        monkeypatch.setattr(pair_sums, "pair_loops", loops)
+    both = pair_sums.pair_loops, atom_steps.atom_loops
+    for loops, pairs in ((both, None), ((None, None), None), ((None, None), plain)):
+        monkeypatch.setattr(pair_sums, "pair_loops", loops[0])
+        monkeypatch.setattr(atom_steps, "atom_loops", loops[1])
         found = []
         for name, variant in (("painn", "smooth"), ("painn", "published"), ("schnet", "smooth")):
             torch.manual_seed(3)

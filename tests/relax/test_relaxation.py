@@ -80,6 +80,40 @@ def test_what_is_beside_a_molecule_does_not_matter(monkeypatch):
         np.testing.assert_allclose(one.frames, other.frames, atol=1e-8)
 
 
+def test_threads_share_the_molecules(ethanol):
+    numbers, x = ethanol
+    rng = np.random.default_rng(3)
+    positions = [x + rng.normal(scale=0.05, size=x.shape) for _ in range(7)]
+    torch.manual_seed(2)
+    backbone = {"name": "painn", "layers": 2, "features": 8, "basis_size": 16, "cutoff": 4.5}
+    evaluate = of_model(Model(Potential(backbone), {}, "cpu"))
+    before, told = torch.get_num_threads(), []
+    runs = [
+        relax([numbers] * 7, positions, evaluate, 1e-3, 8, threads=threads,
+              on_finished=lambda place, run: told.append(place))
+        for threads in (1, 3, 20)
+    ]  # fmt: skip
+    assert sorted(told) == sorted(3 * list(range(7))) and torch.get_num_threads() == before
+    for one, *others in zip(*runs, strict=True):
+        for other in others:
+            np.testing.assert_allclose(one.frames, other.frames, atol=1e-8)
+
+
+def test_an_error_in_one_thread_ends_them_all():
+    numbers, positions = starts()
+    calls = []
+
+    def fails(batch):
+        calls.append(len(batch.positions))
+        if len(calls) > 3:
+            raise MemoryError("no room")
+        return springs(batch)
+
+    with pytest.raises(MemoryError, match="no room"):
+        relax(numbers, positions, fails, 1e-12, 10_000, threads=2)
+    assert len(calls) < 10
+
+
 @pytest.mark.parametrize("name", ["BFGS", "LBFGS", "FIRE"])
 def test_steps_are_those_of_ase_on_a_network(ethanol, name):
     torch.manual_seed(1)

@@ -92,7 +92,8 @@ def _relax(
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if (args.model is None) == (args.calculator is None):
         raise UserError("give either --model or --calculator")
-    refuse = None
+    # ASE's calculators are not made to be called from several threads.
+    refuse, threads = None, 1
     origin = {**settings, "dtype": args.dtype, "calculator": args.calculator}
     origin["options"] = args.options
     if args.model is not None:
@@ -100,6 +101,7 @@ def _relax(
         model = load(args.model, device)
         evaluate = of_model(model, args.dtype)
         refuse = partial(unknown_elements, model)
+        threads = torch.get_num_threads() if device == "cpu" else 1
     else:
         device = "cpu"
         evaluate = of_calculator(import_calculator(args.calculator, json.loads(args.options)))
@@ -123,6 +125,7 @@ def _relax(
             whole_paths=args.set is not None or args.paths is not None,
             on_finished=finished,
             refuse=refuse,
+            threads=threads,
         )
     found = journal.done | dict(zip(left, runs, strict=True))
     return [found[index] for index in range(len(numbers))], journal

@@ -162,9 +162,9 @@ class _Active:
 class _Share:
     """Molecules that one thread relaxes, the largest first: entering, none needs more padding."""
 
-    def __init__(self, runs: Sequence[Relaxation], atoms: int) -> None:
+    def __init__(self, runs: Sequence[Relaxation], atoms: int, hessians: int) -> None:
         self.waiting = sorted(runs, key=lambda run: len(run.atomic_numbers))
-        self.atoms = atoms
+        self.atoms, self.hessians = atoms, hessians
 
     def entering(self, active: _Active) -> list[Relaxation]:
         """Return those there is room for."""
@@ -172,7 +172,7 @@ class _Share:
             return []
         room = self.atoms - sum(active.counts if active.runs else [])
         widest = active.positions.shape[1] or len(self.waiting[-1].positions)
-        most = max(1, _HESSIANS // (3 * widest) ** 2) - len(active.runs)
+        most = max(1, self.hessians // (3 * widest) ** 2) - len(active.runs)
         found: list[Relaxation] = []
         while self.waiting and (
             (len(self.waiting[-1].positions) <= room and len(found) < most)
@@ -248,7 +248,8 @@ def relax(
     # Every so-manieth by size: shares alike, and the same in every run.
     moving = sorted((run for run in runs if not run.reason), key=lambda r: len(r.atomic_numbers))
     sharers = max(1, min(threads, len(moving)))
-    shares = [_Share(moving[k::sharers], batch_atoms // sharers) for k in range(sharers)]
+    each = batch_atoms // sharers, _HESSIANS // sharers
+    shares = [_Share(moving[k::sharers], *each) for k in range(sharers)]
     if sharers == 1:
         work(shares[0])
         return runs
