@@ -36,7 +36,7 @@ def case(energies, max_forces):
     relaxed = Relaxed(
         cids=cids, atomic_numbers=[np.array([6, 8])] * count, energy=np.zeros(count),
         max_force=np.array(max_forces), steps=np.ones(count), status=["converged"] * count,
-        frames=[np.array([geometry, geometry * 1.1])] * count,
+        frames=[np.array([geometry, geometry * 1.1])] * count, forces=[np.zeros((2, 2, 3))] * count,
         frame_energy=[np.zeros(2)] * count, frame_max_force=[np.zeros(2)] * count,
     )  # fmt: skip
     conformers = Conformers(

@@ -42,6 +42,7 @@ def test_a_killed_run_goes_on_with_what_is_left(tmp_path):
     for one, two in zip(expected, runs, strict=True):
         assert (one.status, one.reason, one.steps) == (two.status, two.reason, two.steps)
         np.testing.assert_allclose(one.frames, two.frames, atol=1e-8)
+        np.testing.assert_allclose(one.forces, two.forces, atol=1e-6)
         np.testing.assert_allclose(one.energies, two.energies, atol=1e-8)
     assert not any(tmp_path.iterdir())
 

@@ -191,3 +191,10 @@ def test_file_holds_every_frame(tmp_path):
     for run, frames, energy in zip(runs, found.frames, found.frame_energy, strict=True):
         np.testing.assert_array_equal(frames, run.frames)
         np.testing.assert_array_equal(energy, run.energies)
+    for run, frames, forces in zip(runs, found.frames, found.forces, strict=True):
+        np.testing.assert_array_equal(forces, run.forces)
+        assert len(frames) == len(forces) == run.steps + 1
+        longest = np.linalg.norm(forces, axis=2).max(axis=1)
+        np.testing.assert_allclose(longest, run.max_forces)
+        here = collate([run.atomic_numbers], [frames[0]], torch.float64)
+        np.testing.assert_allclose(forces[0], springs(here)[1])

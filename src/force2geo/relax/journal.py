@@ -53,6 +53,7 @@ class Journal:
                     row["atomic_numbers"] = chunk[f"{index}/atomic_numbers"]
                     row["positions"] = chunk[f"{index}/frames"][-1]
                     row["frames"] = list(chunk[f"{index}/frames"])
+                    row["forces"] = list(chunk[f"{index}/forces"])
                     self.done[int(index)] = Relaxation(**row)
 
     def add(self, index: int, run: Relaxation) -> None:
@@ -70,7 +71,8 @@ class Journal:
         for index, run in self._fresh:
             row = asdict(run)
             arrays[f"{index}/atomic_numbers"] = row.pop("atomic_numbers")
-            arrays[f"{index}/frames"] = np.array(row.pop("frames"))
+            for name in ("frames", "forces"):
+                arrays[f"{index}/{name}"] = np.array(row.pop(name))
             del row["positions"]
             molecules[index] = row
         rows = json.dumps({"run": self._run, "molecules": molecules})

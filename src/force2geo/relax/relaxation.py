@@ -33,7 +33,9 @@ _HESSIANS = 1 << 26
 
 @dataclass
 class Relaxation:
-    """A molecule on its way: `frames` (n,3) Å each, `energies` eV, `max_forces` eV/Å.
+    """A molecule on its way: `frames` (n,3) Å and `forces` (n,3) eV/Å each, `energies` eV.
+
+    `max_forces` eV/Å are the longest of a frame's forces.
 
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
     the molecule is another one in the end, `bonds changed` or `dissociated`; `refused` is one
@@ -47,6 +49,7 @@ class Relaxation:
     reason: str = ""
     converged: bool = False
     frames: list[np.ndarray] = field(default_factory=list)
+    forces: list[np.ndarray] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
     max_forces: list[float] = field(default_factory=list)
 
@@ -55,12 +58,19 @@ class Relaxation:
         """Number of steps taken."""
         return len(self.energies) - 1
 
-    def record(self, positions: np.ndarray, energy: float, largest: float, whole: bool) -> None:
+    def record(
+        self,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        energy: float,
+        largest: float,
+        whole: bool,
+    ) -> None:
         """Take down where the molecule is; of its path only the ends unless `whole`."""
-        if whole or len(self.frames) < 2:
-            self.frames.append(positions)
-        else:
-            self.frames[-1] = positions
+        if not whole and len(self.frames) == 2:
+            del self.frames[-1], self.forces[-1]
+        self.frames.append(positions)
+        self.forces.append(forces)
         self.energies.append(energy)
         self.max_forces.append(largest)
 
@@ -220,7 +230,8 @@ def relax(
         run.reason = refuse(run.atomic_numbers) if refuse else ""
         if run.reason:
             run.status = "refused"
-            run.record(run.positions, float("nan"), float("nan"), whole_paths)
+            none = np.full_like(run.positions, np.nan)
+            run.record(run.positions, none, float("nan"), float("nan"), whole_paths)
 
     def work(share: _Share) -> None:
         active = _Active(optimizer, torch.device(device))
@@ -230,11 +241,12 @@ def relax(
             energies, forces = evaluate(active.batch())
             padded = active.padded(forces)
             largest = padded.norm(dim=2).amax(dim=1).tolist()
-            places, energy = active.positions.cpu().numpy(), energies.tolist()
+            places, pulls = active.positions.cpu().numpy(), padded.cpu().numpy()
+            energy = energies.tolist()
             left = []
             for row, run in enumerate(active.runs):
-                own = places[row, : active.counts[row]].copy()
-                run.record(own, energy[row], largest[row], whole_paths)
+                own, pull = (v[row, : active.counts[row]].copy() for v in (places, pulls))
+                run.record(own, pull, energy[row], largest[row], whole_paths)
                 if run.judge(threshold, limit):
                     finished(run)
                 else:

@@ -4,7 +4,7 @@ Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,)
 `atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
 `steps` (M,), `status` (M,), `reason` (M,), `converged` (M,); paths: `frame_ptr` (M+1,) where a
 molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
-(·,3) Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å.
+(·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Relaxed:
-    """A relaxation file in memory; molecule i's path is `frames[i]` (T,n,3)."""
+    """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3)."""
 
     cids: list[str]
     atomic_numbers: list[np.ndarray]
@@ -32,6 +32,7 @@ class Relaxed:
     steps: np.ndarray
     status: list[str]
     frames: list[np.ndarray]
+    forces: list[np.ndarray]
     frame_energy: list[np.ndarray]
     frame_max_force: list[np.ndarray]
 
@@ -53,12 +54,12 @@ def write_relaxed(path: Path, cids: list[str], runs: list[Relaxation]) -> None:
         file["converged"] = np.array([run.converged for run in runs])
         file["frame_ptr"] = np.concatenate([[0], frames.cumsum()])
         file["frame_offset"] = np.concatenate([[0], (frames * counts).cumsum()])
-        file.create_dataset(
-            "frame_positions",
-            data=np.concatenate([frame for run in runs for frame in run.frames]),
-            compression="gzip",
-            shuffle=True,
-        )
+        for name, values in (
+            ("frame_positions", [frame for run in runs for frame in run.frames]),
+            ("frame_forces", [forces for run in runs for forces in run.forces]),
+        ):
+            data = np.concatenate(values)
+            file.create_dataset(name, data=data, compression="gzip", shuffle=True)
         file["frame_energy"] = np.concatenate([run.energies for run in runs])
         file["frame_max_force"] = np.concatenate([run.max_forces for run in runs])
 
@@ -69,6 +70,11 @@ def read_relaxed(path: Path) -> Relaxed:
         data = {name: file[name][:] for name in file}
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
     molecules = range(len(data["cid"]))
+
+    def paths(name: str) -> list[np.ndarray]:
+        pieces = [data[name][offset[i] : offset[i + 1]] for i in molecules]
+        return [piece.reshape(-1, ptr[i + 1] - ptr[i], 3) for i, piece in enumerate(pieces)]
+
     return Relaxed(
         cids=[cid.decode() for cid in data["cid"]],
         atomic_numbers=[data["atomic_numbers"][ptr[i] : ptr[i + 1]] for i in molecules],
@@ -76,10 +82,8 @@ def read_relaxed(path: Path) -> Relaxed:
         max_force=data["max_force"],
         steps=data["steps"],
         status=[status.decode() for status in data["status"]],
-        frames=[
-            data["frame_positions"][offset[i] : offset[i + 1]].reshape(-1, ptr[i + 1] - ptr[i], 3)
-            for i in molecules
-        ],
+        frames=paths("frame_positions"),
+        forces=paths("frame_forces"),
         frame_energy=[data["frame_energy"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules],
         frame_max_force=[
             data["frame_max_force"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules
