@@ -74,6 +74,15 @@ def test_a_start_at_or_below_the_reference_has_no_percentage():
     assert found["pct_diverged"] == 0.0
 
 
+def test_a_missing_reference_is_no_success_and_no_percentage():
+    molecules = case([(10.0, 0.5, np.nan), (10.0, 0.5, 0.0)], [0.01, 0.01])
+    assert molecules["residual"].isna().tolist() == [True, False]
+    assert molecules["percent"].isna().tolist() == [True, False]
+    found = summary(molecules)
+    assert found["pct_success"] == 50.0 and found["pct_energy"] == pytest.approx(95.0)
+    assert found["pct_diverged"] == 0.0
+
+
 def test_intervals_are_as_wide_as_chance_makes_them():
     rng = np.random.default_rng(1)
     residual = np.where(rng.random(400) < 0.3, 0.5, 5.0)
