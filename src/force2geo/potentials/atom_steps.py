@@ -23,6 +23,7 @@ try:
 except ImportError:  # numba is not installed
     atom_loops = None  # type: ignore[assignment]
 
+_KINDS = (torch.float32, torch.float64)
 # Keeps the slope of a vector's length finite where the vector is zero by symmetry.
 _LEAST_SQUARE = 1e-8
 
@@ -83,7 +84,7 @@ class _Step:
 
 
 def _take(step: _Step, compiled: bool, settings: tuple[float, ...], *given: Tensor) -> Any:
-    if compiled and atom_loops is not None:
+    if compiled and atom_loops is not None and given[0].dtype in _KINDS:
         return _InLoops.apply(step, settings, *given)
     return step.plain(settings, *given)
 
