@@ -1,0 +1,103 @@
+r"""Table 3's trained rows over several seeds: how much of a difference is chance.
+
+    snakemake --cores 2 --configfile workflow/config/table3.yaml
+    python benchmarks/relaxation/quality.py --run results/demo --other published --seeds 7 8 9
+
+For each seed the run's recipe and another one train at the same time, one thread each, relax D_opt
+from the same starts and are judged by the same single points (the run's cache is used).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from force2geo.evaluate.geometry import per_molecule, summary
+from force2geo.relax.result import read_relaxed
+from force2geo.store.conformers import read_conformers
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from machine import describe, write
+
+RATES = ("pct_energy", "pct_success", "pct_diverged", "pct_force", "pct_force_dft")
+
+
+def judge(run: Path, recipe: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train, relax, compute single points and return the rates."""
+    settings = json.loads((run / f"settings/{recipe}.json").read_text())
+    settings |= {"seed": seed, "tracking": {**settings["tracking"], "uri": ""}}
+    own = folder / f"{recipe}.{seed}"
+    own.mkdir(parents=True)
+    (own / "settings.json").write_text(json.dumps(settings))
+    model, relaxed, points = own / "model.pt", own / "d_opt.h5", own / "dft.csv"
+    packed = run / "packed"
+    same = ["--conformers", packed / "downstream.h5"]
+    commands = [
+        ["pretrain", "--settings", own / "settings.json", "--snapshots", packed / "pretrain.h5",
+         "--out", model],
+        ["relax", "--settings", run / "settings/relax.json", "--model", model, *same,
+         "--selection", run / "selection.json", "--set", "d_opt", "--out", relaxed],
+        ["dft", "--settings", run / "settings/dft.json", "--relaxed", relaxed, *same,
+         "--cache", run / "dft/cache", "--out", points],
+    ]  # fmt: skip
+    for command in commands:
+        with (own / f"{command[0]}.log").open("w") as log:
+            subprocess.run(
+                ["force2geo", *map(str, command)], check=True, stdout=log, stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+    table = pd.read_csv(points, dtype={"cid": str, "error": str})
+    molecules = per_molecule(table, read_relaxed(relaxed), read_conformers(same[1]))
+    metrics = json.loads((own / "metrics.json").read_text())
+    found = summary(molecules)
+    return {
+        "seed": seed,
+        "seconds of training": round(sum(row["seconds"] for row in metrics["history"])),
+        "force RMSE, test, meV/Å": round(metrics["test"]["force_rmse"], 1),
+        "residual, mean, kcal/mol": round(float(molecules["residual"].mean()), 3),
+        **{name: round(found[name], 1) for name in RATES},
+    }
+
+
+def main() -> None:
+    """Measure all and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run's results")
+    parser.add_argument("--other", default="published", help="the other recipe's name")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    args = parser.parse_args()
+    recipes = {"ours": "pretrain", args.other: f"pretrain.{args.other}"}
+    result: dict[str, Any] = {name: {"runs": []} for name in recipes}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(recipes)) as pool:
+        for seed in args.seeds:
+            jobs = {
+                name: pool.submit(judge, args.run, recipe, seed, Path(folder))
+                for name, recipe in recipes.items()
+            }
+            for name, job in jobs.items():
+                result[name]["runs"].append(job.result())
+                print(name, result[name]["runs"][-1], flush=True)
+    for found in result.values():
+        found["mean over seeds"] = {
+            key: round(float(np.mean([run[key] for run in found["runs"]])), 3)
+            for key in found["runs"][0]
+            if key != "seed"
+        }
+    write(args.out, {"machine": describe(), **result})
+
+
+if __name__ == "__main__":
+    main()
