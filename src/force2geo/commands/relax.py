@@ -92,8 +92,9 @@ def _relax(
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if (args.model is None) == (args.calculator is None):
         raise UserError("give either --model or --calculator")
-    # ASE's calculators are not made to be called from several threads.
-    refuse, threads = None, 1
+    # ASE's calculators are not made to be called from several threads, and start a wave function
+    # from the last one: a molecule at a time.
+    refuse, threads, batch_atoms = None, 1, 1
     origin = {**settings, "dtype": args.dtype, "calculator": args.calculator}
     origin["options"] = args.options
     if args.model is not None:
@@ -102,6 +103,7 @@ def _relax(
         evaluate = of_model(model, args.dtype)
         refuse = partial(unknown_elements, model)
         threads = torch.get_num_threads() if device == "cpu" else 1
+        batch_atoms = settings["batch_atoms"]
     else:
         device = "cpu"
         evaluate = of_calculator(import_calculator(args.calculator, json.loads(args.options)))
@@ -120,7 +122,7 @@ def _relax(
             settings["force_threshold"],
             settings["max_steps"],
             optimizer=settings["optimizer"],
-            batch_atoms=settings["batch_atoms"],
+            batch_atoms=batch_atoms,
             device=device,
             whole_paths=args.set is not None or args.paths is not None,
             on_finished=finished,
