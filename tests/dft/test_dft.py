@@ -19,8 +19,10 @@ def test_level_is_that_of_the_shared_trajectories(shared_data, name):
     ends = [0, -1]
     energies, gradients, _ = single_points(data["z"], [data["dft_pos"][end] for end in ends])
     assert np.abs(energies - data["dft_energy"][ends]).max() < 1e-6
-    # What the self-consistent field's threshold leaves of a slope is more than of an energy.
-    assert np.abs(gradients - data["dft_grad"][ends]).max() < 1e-4
+    apart = np.abs(gradients - data["dft_grad"][ends]).max(axis=(1, 2))
+    # The last frame's field starts from another density than it did there; its threshold leaves
+    # more of a slope than of an energy.
+    assert apart[0] < 1e-6 and apart[1] < 1e-4
 
 
 def test_b3lyp_is_the_form_gamess_uses(shared_data):
