@@ -47,7 +47,7 @@ def main() -> None:
         found = relax(
             relaxed.atomic_numbers, starts, of_model(model), threshold, limit, optimizer=name
         )
-        apart, steps, other_length = 0.0, 0, 0
+        apart, steps, other_length = [], 0, 0
         for run, start in zip(found, starts, strict=True):
             atoms = Atoms(run.atomic_numbers, start)
             atoms.calc = calculator
@@ -57,15 +57,19 @@ def main() -> None:
                 moves.run(fmax=threshold, steps=limit)
             other_length += len(path) != len(run.frames)
             steps += run.steps
-            for ours, theirs in zip(run.frames, path, strict=False):
-                apart = max(apart, float(np.abs(ours - theirs).max()))
+            both = zip(run.frames, path, strict=False)
+            apart.append(max(float(np.abs(ours - theirs).max()) for ours, theirs in both))
         result[name] = {
             "molecules": len(found),
             "steps": steps,
             "paths of another length": other_length,
-            "furthest apart, Å": apart,
+            "more than 1e-6 Å apart": sum(distance > 1e-6 for distance in apart),
+            "furthest apart, Å": max(apart),
+            "furthest apart but for one, Å": sorted(apart)[-2],
         }
-        print(f"{name:<8}{steps:>6} steps, {other_length} of another length, {apart:.1e} Å apart")
+        print(
+            f"{name:<8}{steps:>6} steps, {other_length} of another length, {max(apart):.1e} Å apart"
+        )
     write(args.out, {"machine": describe(), **result})
 
 
