@@ -40,8 +40,9 @@ class DFT(Calculator):
         """Compute energy (eV) and forces (eV/Å)."""
         super().calculate(atoms, properties, system_changes)
         numbers = self.atoms.numbers
-        same = self._last is not None and np.array_equal(self._last[0], numbers)
-        guess = self._last[1] if self._last is not None and same else None
+        guess = None
+        if self._last is not None and np.array_equal(self._last[0], numbers):
+            guess = self._last[1]
         field, energy, _ = converge(numbers, self.atoms.positions, self.level, guess)
         if energy is None:
             raise CalculationFailed("the self-consistent field did not converge")
