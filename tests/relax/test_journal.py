@@ -1,58 +1,144 @@
-"""A killed relaxation goes on where it was."""
+"""A killed relaxation goes on where it was, and what has finished leaves memory."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 from test_relaxation import springs, starts
 
+from force2geo.relax.batched import relax, relax_runs
 from force2geo.relax.journal import Journal
-from force2geo.relax.relaxation import relax
+from force2geo.relax.relaxation import Relaxation
+from force2geo.relax.result import read_relaxed, read_runs, write_relaxed
 
 
 class KilledError(Exception):
     pass
 
 
-def test_a_killed_run_goes_on_with_what_is_left(tmp_path):
+@pytest.mark.parametrize("name", ["bfgs", "lbfgs", "fire"])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, name):
     numbers, positions = starts()
-    expected = relax(numbers, positions, springs, 0.01, 80)
-    target, calls = tmp_path / "out.h5", []
+    expected = relax(numbers, positions, springs, 0.01, 60, optimizer=name)
+    target, evaluated = tmp_path / "out.h5", []
 
-    def run(die_at=None):
-        journal = Journal(target, {"f": 0.01}, numbers, positions, seconds=0.0)
-        left = [i for i in range(len(numbers)) if i not in journal.done]
-        calls.append(len(left))
+    def run(calls):
+        journal = Journal(target, {"f": 0.01}, numbers, positions)
 
-        def finished(place, result):
-            journal.add(left[place], result)
-            if len(left) - len(calls) == die_at:
+        def evaluate(batch):
+            nonlocal calls
+            calls -= 1
+            if calls < 0:
                 raise KilledError
+            evaluated.append(batch.size)
+            return springs(batch)
 
-        runs = relax(
-            [numbers[i] for i in left], [positions[i] for i in left], springs, 0.01, 80,
-            batch_atoms=9, on_finished=finished,
+        def on_step(moving):
+            journal.moving(moving)
+            journal.flush()
+
+        begun = {run.place for run in journal.left() if run.frames}
+        relax_runs(
+            journal.left(), evaluate, 0.01, 60, name, batch_atoms=14,
+            on_step=on_step, on_finished=journal.finished,
         )  # fmt: skip
-        journal.done |= dict(zip(left, runs, strict=True))
-        journal.close()
-        return [journal.done[i] for i in range(len(numbers))]
+        return journal, begun
 
-    with pytest.raises(KilledError):
-        run(die_at=5)
-    runs = run()
-    assert calls[0] == 6 and calls[1] < 6
+    for calls in (1, 5, 22, 30):
+        with pytest.raises(KilledError):
+            run(calls)
+    journal, begun = run(10_000)
+    assert begun  # molecules that were on their way went on, they did not start again
+    runs = list(journal.results())
+    assert [run.place for run in journal.left()] == []
     for one, two in zip(expected, runs, strict=True):
         assert (one.status, one.reason, one.steps) == (two.status, two.reason, two.steps)
+        assert journal.ended[one.place] == (one.status, one.steps)
         np.testing.assert_allclose(one.frames, two.frames, atol=1e-8)
         np.testing.assert_allclose(one.forces, two.forces, atol=1e-6)
         np.testing.assert_allclose(one.energies, two.energies, atol=1e-8)
+        np.testing.assert_allclose(one.max_forces, two.max_forces, atol=1e-6)
+    # Of each kill no more is done again than the molecules' newest frames.
+    again = sum(evaluated) - sum(run.steps + 1 for run in expected)
+    assert 0 <= again <= 4 * len(numbers)
+    journal.close()
     assert not any(tmp_path.iterdir())
 
 
 def test_other_settings_or_starts_begin_anew(tmp_path):
     numbers, positions = starts()
     journal = Journal(tmp_path / "o", {"f": 1}, numbers, positions)
-    journal.add(0, relax(numbers[:1], positions[:1], springs)[0])
+    journal.finished(relax(numbers[:1], positions[:1], springs)[0])
     journal.flush()
-    assert set(Journal(tmp_path / "o", {"f": 1}, numbers, positions).done) == {0}
+    assert set(Journal(tmp_path / "o", {"f": 1}, numbers, positions).ended) == {0}
     moved = [x + 0.1 for x in positions]
-    assert not Journal(tmp_path / "o", {"f": 1}, numbers, moved).done
-    assert not Journal(tmp_path / "o", {"f": 1}, numbers, positions).done
+    assert not Journal(tmp_path / "o", {"f": 1}, numbers, moved).ended
+    assert not Journal(tmp_path / "o", {"f": 1}, numbers, positions).ended
+
+
+def test_memory_holds_few_and_the_order_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("force2geo.relax.journal._HELD", 2_000)
+    monkeypatch.setattr("force2geo.relax.result._WAITING", 7)
+    rng = np.random.default_rng(4)
+    numbers = [np.full(n, 6) for n in rng.integers(1, 9, size=40)]
+    positions = [1.2 * rng.normal(size=(len(z), 3)) for z in numbers]
+    expected = relax(numbers, positions, springs, 0.05, 40)
+    journal = Journal(tmp_path / "o", {}, numbers, positions)
+    held = []
+
+    def finished(run):
+        journal.finished(run)
+        held.append(sum(len(run.frames) * len(run.positions) for run in runs))
+
+    runs = journal.left()
+    relax_runs(runs, springs, 0.05, 40, batch_atoms=20, on_finished=finished)
+    assert not any(run.frames for run in journal.left())
+    # Six numbers an atom and frame: what waits to be written, and what moves.
+    assert max(held) < 2_000 / 6 + 20 * 41
+    assert len(list(journal.folder.glob("*.h5"))) > 3
+    names = [f"{place:09d}" for place in range(40)]
+    write_relaxed(tmp_path / "all.h5", names, journal.results())
+    found = read_relaxed(tmp_path / "all.h5")
+    assert found.cids == names
+    assert found.steps.tolist() == [run.steps for run in expected]
+    for run, frames, forces in zip(expected, found.frames, found.forces, strict=True):
+        np.testing.assert_allclose(run.frames, frames, atol=1e-8)
+        np.testing.assert_allclose(run.forces, forces, atol=1e-6)
+
+
+def test_a_file_is_written_and_read_without_being_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("force2geo.relax.result._WAITING", 1000)
+    rng = np.random.default_rng(5)
+
+    def paths():
+        for _ in range(400):
+            run = Relaxation(np.full(10, 6), np.zeros((10, 3)))
+            for frame in rng.normal(size=(50, 10, 3)):
+                run.record(frame, frame, 0.0, 0.0)
+            yield run
+
+    whole = 400 * 50 * 10 * 3 * 8 * 2
+    tracemalloc.start()
+    try:
+        write_relaxed(tmp_path / "one", ["x"] * 400, paths())
+        write_relaxed(tmp_path / "two", ["x"] * 400, read_runs(tmp_path / "one"))
+        assert (tmp_path / "two").stat().st_size > whole
+        assert tracemalloc.get_traced_memory()[1] < whole / 3
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_path_that_grows_meanwhile_is_written_whole(tmp_path):
+    numbers, positions = starts()
+    journal = Journal(tmp_path / "o", {}, numbers, positions)
+    one = Relaxation(numbers[0], positions[0])
+    for _ in range(3):
+        one.record(positions[0], positions[0], 1.0, 2.0)
+    one.frames.append(positions[0])  # its forces are not there yet
+    one.status, one.converged = "converged", True  # by another thread, which has not told yet
+    journal.moving([one])
+    journal.flush()
+    (again, *_) = Journal(tmp_path / "o", {}, numbers, positions).left()
+    # The last frame whose forces are known is evaluated again.
+    assert len(again.frames) == len(again.energies) == again.steps + 1 == 2
+    assert again.status == "running" and not again.converged

@@ -11,9 +11,9 @@ from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import Model
 from force2geo.potentials.models import Potential
+from force2geo.relax.batched import relax
 from force2geo.relax.bonds import what_became_of_bonds
 from force2geo.relax.potentials import import_calculator, of_calculator, of_model
-from force2geo.relax.relaxation import relax
 from force2geo.relax.result import read_relaxed, write_relaxed
 
 
@@ -75,7 +75,7 @@ def test_steps_are_those_of_ase(name):
 def test_what_is_beside_a_molecule_does_not_matter(monkeypatch):
     numbers, positions = starts()
     together = relax(numbers, positions, springs, 0.01, 60)
-    monkeypatch.setattr("force2geo.relax.relaxation._HESSIANS", 1)
+    monkeypatch.setattr("force2geo.relax.batched._HESSIANS", 1)
     for one, other in zip(together, relax(numbers, positions, springs, 0.01, 60), strict=True):
         np.testing.assert_allclose(one.frames, other.frames, atol=1e-8)
 
@@ -90,7 +90,7 @@ def test_threads_share_the_molecules(ethanol):
     before, told = torch.get_num_threads(), []
     runs = [
         relax([numbers] * 7, positions, evaluate, 1e-3, 8, threads=threads,
-              on_finished=lambda place, run: told.append(place))
+              on_finished=lambda run: told.append(run.place))
         for threads in (1, 3, 20)
     ]  # fmt: skip
     assert sorted(told) == sorted(3 * list(range(7))) and torch.get_num_threads() == before

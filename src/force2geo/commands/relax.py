@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "    --conformers downstream.h5 --selection selection.json --set d_opt --out d_opt.h5\n\n"
         "each structure written carries converged, n_steps, energy (eV), max_force (eV/Å) and "
         "status:\nconverged, step limit, bonds changed, dissociated, exploded or refused\n\n"
-        "killed and called again, it goes on with the molecules that are left"
+        "killed and called again, it goes on where it was: each minute all paths go to HDF5 files\n"
+        "in the folder .OUTPUT.unfinished, which is removed when the output is there"
     )
     parser.add_argument("input", type=Path, nargs="?", help=".sdf, .xyz, .extxyz or .smi")
     parser.add_argument("output", type=Path, nargs="?", help=".sdf, .xyz or .extxyz")
@@ -70,7 +71,8 @@ def _relax(
     numbers: Sequence[np.ndarray],
     positions: Sequence[np.ndarray],
     settings: dict[str, Any],
-) -> tuple[list[Relaxation], Journal]:
+) -> Journal:
+    """Relax molecules and return the journal that has them all."""
     import json
     from functools import partial
 
@@ -80,6 +82,7 @@ def _relax(
     from force2geo import load
     from force2geo.errors import UserError
     from force2geo.files import known_hash
+    from force2geo.relax.batched import relax_runs
     from force2geo.relax.journal import Journal
     from force2geo.relax.potentials import (
         import_calculator,
@@ -87,7 +90,6 @@ def _relax(
         of_model,
         unknown_elements,
     )
-    from force2geo.relax.relaxation import relax
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if (args.model is None) == (args.calculator is None):
@@ -108,29 +110,31 @@ def _relax(
         device = "cpu"
         evaluate = of_calculator(import_calculator(args.calculator, json.loads(args.options)))
     journal = Journal(target, origin, numbers, positions)
-    left = [index for index in range(len(numbers)) if index not in journal.done]
-    with tqdm(total=len(numbers), initial=len(journal.done), unit="molecule", disable=None) as bar:
+    done = len(journal.ended)
+    with tqdm(total=len(numbers), initial=done, unit="molecule", disable=None) as bar:
 
-        def finished(place: int, run: Relaxation) -> None:
-            journal.add(left[place], run)
+        def finished(run: Relaxation) -> None:
+            journal.finished(run)
             bar.update()
 
-        runs = relax(
-            [numbers[index] for index in left],
-            [positions[index] for index in left],
-            evaluate,
-            settings["force_threshold"],
-            settings["max_steps"],
-            optimizer=settings["optimizer"],
-            batch_atoms=batch_atoms,
-            device=device,
-            whole_paths=args.set is not None or args.paths is not None,
-            on_finished=finished,
-            refuse=refuse,
-            threads=threads,
-        )
-    found = journal.done | dict(zip(left, runs, strict=True))
-    return [found[index] for index in range(len(numbers))], journal
+        try:
+            relax_runs(
+                journal.left(),
+                evaluate,
+                settings["force_threshold"],
+                settings["max_steps"],
+                optimizer=settings["optimizer"],
+                batch_atoms=batch_atoms,
+                device=device,
+                whole_paths=args.set is not None or args.paths is not None,
+                on_step=journal.moving,
+                on_finished=finished,
+                refuse=refuse,
+                threads=threads,
+            )
+        finally:
+            journal.flush()
+    return journal
 
 
 def _relax_file(args: argparse.Namespace) -> None:
@@ -155,9 +159,9 @@ def _relax_file(args: argparse.Namespace) -> None:
         "batch_atoms": args.batch_atoms,
     }
     numbers, starts = [s.numbers for s in structures], [s.positions for s in structures]
-    runs, journal = _relax(args, args.output, numbers, starts, settings)
+    journal = _relax(args, args.output, numbers, starts, settings)
     notes = []
-    for structure, done in zip(structures, runs, strict=True):
+    for structure, done in zip(structures, journal.results(), strict=True):
         structure.positions = done.frames[-1]
         notes.append(
             {
@@ -173,9 +177,9 @@ def _relax_file(args: argparse.Namespace) -> None:
     if args.paths:
         names = [f"{structure.place:09d}" for structure in structures]
         with atomic_path(args.paths) as partial:
-            write_relaxed(partial, names, runs)
+            write_relaxed(partial, names, journal.results())
     journal.close()
-    _summarise(runs, len(lost))
+    _summarise(journal, len(lost))
 
 
 def _relax_set(args: argparse.Namespace) -> None:
@@ -198,7 +202,7 @@ def _relax_set(args: argparse.Namespace) -> None:
     conformers = read_conformers(args.conformers)
     cids = json.loads(args.selection.read_text())[args.set]
     atoms = [conformers.atoms(row) for row in conformers.index(cids)]
-    runs, journal = _relax(
+    journal = _relax(
         args,
         args.out,
         [conformers.atomic_numbers[part] for part in atoms],
@@ -206,20 +210,21 @@ def _relax_set(args: argparse.Namespace) -> None:
         settings,
     )
     with atomic_path(args.out) as partial:
-        write_relaxed(partial, cids, runs)
+        write_relaxed(partial, cids, journal.results())
     journal.close()
     inputs = [path for path in (args.model, args.conformers, args.selection) if path is not None]
     record_provenance(args.out, "relax", settings, inputs)
-    _summarise(runs)
+    _summarise(journal)
 
 
-def _summarise(runs: list[Relaxation], lost: int = 0) -> None:
+def _summarise(journal: Journal, lost: int = 0) -> None:
     """Print how many molecules ended how, and after how many steps."""
     import numpy as np
 
+    ended = journal.ended.values()
     print(f"{'status':<16}{'molecules':>10}{'median steps':>14}")
-    for status in sorted({run.status for run in runs}):
-        steps = [run.steps for run in runs if run.status == status]
+    for status in sorted({status for status, _ in ended}):
+        steps = [steps for own, steps in ended if own == status]
         print(f"{status:<16}{len(steps):>10}{np.median(steps):>14.0f}")
     if lost:
         print(f"{'left out':<16}{lost:>10}")

@@ -1,29 +1,41 @@
-"""Finished relaxations kept on disk as they come, so that a killed run loses at most a minute.
+"""Relaxations kept on disk as they proceed, so that memory stays flat and a kill loses a minute.
 
-A folder beside the output holds chunks of finished molecules, each whole or absent; called again,
-a run takes them up and relaxes the others. The folder goes when the output is written.
+A folder beside the output holds relaxation files as `result` writes them, molecules numbered in
+place of CIDs: finished ones, in parts, and in `moving.h5` the paths so far of those that move. Each
+file is whole or absent. Called again, a run takes up where they end. The folder goes when the
+output is written.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 import time
-from dataclasses import asdict
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from force2geo.files import atomic_path, hash_value
 from force2geo.relax.relaxation import Relaxation
+from force2geo.relax.result import read_runs, write_relaxed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+# Numbers of finished paths that memory holds: an eighth of a gigabyte.
+_HELD = 1 << 24
 
 
 class Journal:
-    """The finished relaxations of a run; those with other settings or starts are dropped."""
+    """The relaxations of a run; those with other settings or starts are dropped.
+
+    `finished` and `moving` are the callbacks of `relax_runs`, `seconds` how often what moves is
+    written, or less often where writing would take more than a twentieth of the time.
+    """
 
     def __init__(
         self,
@@ -34,53 +46,138 @@ class Journal:
         seconds: float = 60.0,
     ) -> None:
         self.folder = output.with_name(f".{output.name}.unfinished")
-        self.seconds = seconds
-        self._starts = [
-            hash_value([np.asarray(z).tolist(), np.asarray(x).tolist()])
-            for z, x in zip(atomic_numbers, positions, strict=True)
-        ]
-        self._run = hash_value([settings, self._starts])
-        self._fresh: list[tuple[int, Relaxation]] = []
-        self._kept = time.monotonic()
-        self.done: dict[int, Relaxation] = {}
-        for path in sorted(self.folder.glob("*.npz")):
-            with np.load(path, allow_pickle=False) as chunk:
-                rows = json.loads(str(chunk["rows"]))
-                if rows["run"] != self._run:
-                    path.unlink()
-                    continue
-                for index, row in rows["molecules"].items():
-                    row["atomic_numbers"] = chunk[f"{index}/atomic_numbers"]
-                    row["positions"] = chunk[f"{index}/frames"][-1]
-                    row["frames"] = list(chunk[f"{index}/frames"])
-                    row["forces"] = list(chunk[f"{index}/forces"])
-                    self.done[int(index)] = Relaxation(**row)
+        self.starts = atomic_numbers, positions
+        # Where each finished molecule is: part and row; and what became of it: status and steps.
+        self.ended: dict[int, tuple[str, int]] = {}
+        self._where: dict[int, tuple[Path, int]] = {}
+        self._finished: list[Relaxation] = []
+        self._moving: dict[int, Relaxation] = {}
+        self._held, self._pause, self._seconds = 0, seconds, seconds
+        self._written = time.monotonic()
+        digest = hashlib.sha256()
+        for array in (part for pair in zip(*self.starts, strict=True) for part in pair):
+            digest.update(np.asarray(array, dtype=float).tobytes())
+        self._run = hash_value([settings, digest.hexdigest()])
+        self._take_up()
 
-    def add(self, index: int, run: Relaxation) -> None:
-        """Take a finished molecule down; it is on disk within `seconds`, or with the next one."""
-        self._fresh.append((index, run))
-        if time.monotonic() - self._kept > self.seconds:
+    def _take_up(self) -> None:
+        for path in sorted(self.folder.glob("*.h5")):
+            with h5py.File(path) as file:
+                if file.attrs["run"] != self._run:
+                    path.unlink()
+                elif path.stem != "moving":
+                    columns = [file[name][:] for name in ("cid", "status", "steps")]
+                    for row, (place, status, steps) in enumerate(zip(*columns, strict=True)):
+                        self.ended[int(place)] = status.decode(), int(steps)
+                        self._where[int(place)] = path, row
+        moving = self.folder / "moving.h5"
+        if not moving.exists():
+            return
+        with h5py.File(moving) as file:
+            places = [int(place) for place in file["cid"]]
+        for place, run in zip(places, read_runs(moving), strict=True):
+            if place not in self.ended:
+                # Its last frame comes again: forces there are needed to go on.
+                run.place, run.positions, run.steps = place, run.frames[-1], run.steps - 1
+                for own in run.paths:
+                    own.pop()
+                self._moving[place] = run
+
+    def left(self) -> list[Relaxation]:
+        """Return the relaxations to go on with or to begin."""
+        return [
+            self._moving.get(place) or Relaxation(np.asarray(z), np.asarray(x, dtype=float), place)
+            for place, (z, x) in enumerate(zip(*self.starts, strict=True))
+            if place not in self.ended
+        ]
+
+    def finished(self, run: Relaxation) -> None:
+        """Take a finished molecule down."""
+        self._moving.pop(run.place, None)
+        self.ended[run.place] = run.status, run.steps
+        self._finished.append(run)
+        self._held += 6 * len(run.frames) * len(run.positions)
+        if self._held > _HELD:
+            self._write_finished()
+        self._write_in_time()
+
+    def moving(self, runs: Sequence[Relaxation]) -> None:
+        """Take down which molecules move."""
+        self._moving.update((run.place, run) for run in runs)
+        self._write_in_time()
+
+    def _write_in_time(self) -> None:
+        begun = time.monotonic()
+        if begun - self._written > self._pause:
             self.flush()
+            self._written = time.monotonic()
+            self._pause = max(self._seconds, 20 * (self._written - begun))
 
     def flush(self) -> None:
         """Write what has not been written."""
-        if not self._fresh:
-            return
-        arrays: dict[str, Any] = {}
-        molecules = {}
-        for index, run in self._fresh:
-            row = asdict(run)
-            arrays[f"{index}/atomic_numbers"] = row.pop("atomic_numbers")
-            for name in ("frames", "forces"):
-                arrays[f"{index}/{name}"] = np.array(row.pop(name))
-            del row["positions"]
-            molecules[index] = row
-        rows = json.dumps({"run": self._run, "molecules": molecules})
-        path = self.folder / f"{self._fresh[0][0]:09d}.npz"
-        with atomic_path(path) as part, part.open("wb") as handle:
-            np.savez(handle, rows=np.array(rows), **arrays)
-        self._fresh, self._kept = [], time.monotonic()
+        self._write_finished()
+        # Another thread may be adding to a path: what all parts of it have counts.
+        moving = [_so_far(run) for _, run in sorted(self._moving.items())]
+        self._write("moving", [run for run in moving if run.frames])
+
+    def _write_finished(self) -> None:
+        if self._finished:
+            part = self._write(f"{self._finished[0].place:09d}", self._finished)
+            for row, run in enumerate(self._finished):
+                self._where[run.place] = part, row
+                # What is on disk leaves memory.
+                for path in run.paths:
+                    path.clear()
+            self._finished, self._held = [], 0
+
+    def _write(self, name: str, runs: list[Relaxation]) -> Path:
+        path = self.folder / f"{name}.h5"
+        with atomic_path(path) as partial:
+            write_relaxed(partial, [f"{run.place:09d}" for run in runs], runs)
+            with h5py.File(partial, "a") as file:
+                file.attrs["run"] = self._run
+        return path
+
+    def results(self) -> Iterator[Relaxation]:
+        """Return all relaxations in order when they have finished, few in memory at a time."""
+        self._write_finished()
+        size = 0
+        block: list[int] = []
+        for place, numbers in enumerate(self.starts[0]):
+            block.append(place)
+            size += 6 * (self.ended[place][1] + 1) * len(numbers)
+            if size > _HELD:
+                yield from self._read(block)
+                block, size = [], 0
+        yield from self._read(block)
+
+    def _read(self, places: list[int]) -> Iterator[Relaxation]:
+        parts: defaultdict[Path, list[int]] = defaultdict(list)
+        for place in places:
+            parts[self._where[place][0]].append(place)
+        found: dict[int, Relaxation] = {}
+        for path, own in parts.items():
+            rows = [self._where[place][1] for place in own]
+            found |= dict(zip(own, read_runs(path, rows), strict=True))
+        for place in places:
+            yield found.pop(place)
 
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _so_far(run: Relaxation) -> Relaxation:
+    """Return a relaxation that no thread adds to, as one that has not been judged."""
+    known = min(map(len, run.paths))
+    return replace(
+        run,
+        status="running",
+        reason="",
+        converged=False,
+        steps=known - 1,
+        frames=run.frames[:known],
+        forces=run.forces[:known],
+        energies=run.energies[:known],
+        max_forces=run.max_forces[:known],
+    )

@@ -7,10 +7,11 @@ what stands beside it in the batch does not matter.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from force2geo.errors import UserError
 
@@ -43,10 +44,11 @@ class Optimizer:
                 kept = kept.narrow(axis, 0, width)
             self.state[name] = kept.contiguous()
 
-    def add(self, count: int, width: int, device: torch.device) -> None:
-        """Take in molecules that have not moved."""
-        new = self.fresh(count, width, device)
-        self.state = {name: torch.cat([self.state[name], new[name]]) for name in new}
+    def join(self, other: Self) -> None:
+        """Take in another one's molecules, padded to the same width."""
+        self.state = {
+            name: torch.cat([value, other.state[name]]) for name, value in self.state.items()
+        }
 
 
 def _longest(step: Tensor) -> Tensor:
@@ -122,13 +124,14 @@ class LBFGS(Optimizer):
             "gradient": gradient,
         }
 
-    def add(self, count: int, width: int, device: torch.device) -> None:
-        """Take in molecules, whose memories are padded to the others' at the far end."""
-        new = self.fresh(count, width, device)
-        long = self.state["moves"].shape[1]
-        for name in ("moves", "changes"):
-            new[name] = new[name].new_zeros(count, long, width)
-        self.state = {name: torch.cat([self.state[name], new[name]]) for name in new}
+    def join(self, other: Self) -> None:
+        """Take in another one's molecules; the shorter memories are padded at the far end."""
+        longest = max(one.state["moves"].shape[1] for one in (self, other))
+        for one in (self, other):
+            for name in ("moves", "changes"):
+                memory = one.state[name]
+                one.state[name] = pad(memory, (0, 0, longest - memory.shape[1], 0))
+        super().join(other)
 
     def step(self, positions: Tensor, forces: Tensor) -> Tensor:
         """Remember the last move and return the two-loop recursion's step."""

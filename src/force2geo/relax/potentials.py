@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.checkpoint import Model
-    from force2geo.relax.relaxation import Evaluate
+    from force2geo.relax.batched import Evaluate
 
 
 def of_model(model: Model, dtype: str = "float64") -> Evaluate:

@@ -4,21 +4,36 @@ Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,)
 `atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
 `steps` (M,), `status` (M,), `reason` (M,), `converged` (M,); paths: `frame_ptr` (M+1,) where a
 molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
-(·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å.
+(·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å. Of a
+relaxation without its whole path, the frames are the first and the last.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from force2geo.relax.relaxation import Relaxation
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from force2geo.relax.relaxation import Relaxation
+# What there is once a molecule; once a frame; and once a frame and atom.
+_COLUMNS: dict[str, Any] = {
+    "cid": "S9", "energy": float, "max_force": float, "steps": int, "status": "S16",
+    "reason": "S80", "converged": bool,
+}  # fmt: skip
+_PATHS: dict[str, tuple[int, ...]] = {
+    "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
+}  # fmt: skip
+# Rows of a path's dataset that lie together on disk. Packing them would save a seventh and take
+# longer than a GPU relaxes.
+_CHUNK = 4096
+_WAITING = 20_000  # frames in memory before they are written: 30 MB with 30 atoms
 
 
 @dataclass
@@ -37,31 +52,87 @@ class Relaxed:
     frame_max_force: list[np.ndarray]
 
 
-def write_relaxed(path: Path, cids: list[str], runs: list[Relaxation]) -> None:
-    """Write finished relaxations."""
-    counts = np.array([len(run.atomic_numbers) for run in runs])
-    frames = np.array([len(run.frames) for run in runs])
+def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -> None:
+    """Write relaxations as they come, few in memory at a time."""
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    numbers: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
+    counts, frames = [], []
     with h5py.File(path, "w") as file:
-        file["cid"] = np.array(cids, dtype="S9")
-        file["ptr"] = np.concatenate([[0], counts.cumsum()])
-        file["atomic_numbers"] = np.concatenate([run.atomic_numbers for run in runs])
-        file["positions"] = np.concatenate([run.frames[-1] for run in runs])
-        file["energy"] = np.array([run.energies[-1] for run in runs])
-        file["max_force"] = np.array([run.max_forces[-1] for run in runs])
-        file["steps"] = np.array([run.steps for run in runs])
-        file["status"] = np.array([run.status for run in runs], dtype="S16")
-        file["reason"] = np.array([run.reason.encode() for run in runs], dtype="S80")
-        file["converged"] = np.array([run.converged for run in runs])
-        file["frame_ptr"] = np.concatenate([[0], frames.cumsum()])
-        file["frame_offset"] = np.concatenate([[0], (frames * counts).cumsum()])
-        for name, values in (
-            ("frame_positions", [frame for run in runs for frame in run.frames]),
-            ("frame_forces", [forces for run in runs for forces in run.forces]),
+        paths = {
+            name: file.create_dataset(
+                name, (0, *rest), float, maxshape=(None, *rest), chunks=(_CHUNK, *rest)
+            )
+            for name, rest in _PATHS.items()
+        }
+        waiting: dict[str, list[Any]] = {name: [] for name in _PATHS}
+        for cid, run in zip(cids, runs, strict=True):
+            columns["cid"].append(cid)
+            columns["energy"].append(run.energies[-1])
+            columns["max_force"].append(run.max_forces[-1])
+            columns["steps"].append(run.steps)
+            columns["status"].append(run.status)
+            columns["reason"].append(run.reason.encode()[:80])
+            columns["converged"].append(run.converged)
+            numbers.append(run.atomic_numbers)
+            positions.append(run.frames[-1].copy())
+            counts.append(len(run.atomic_numbers))
+            frames.append(len(run.frames))
+            waiting["frame_positions"] += run.frames
+            waiting["frame_forces"] += run.forces
+            waiting["frame_energy"].append(run.energies)
+            waiting["frame_max_force"].append(run.max_forces)
+            if len(waiting["frame_forces"]) > _WAITING:
+                _append(paths, waiting)
+        _append(paths, waiting)
+        for name, kind in _COLUMNS.items():
+            file[name] = np.array(columns[name], dtype=kind)
+        file["atomic_numbers"] = np.concatenate([np.zeros(0, int), *numbers])
+        file["positions"] = np.concatenate([np.zeros((0, 3)), *positions])
+        atoms, steps = np.array(counts, dtype=int), np.array(frames, dtype=int)
+        for name, lengths in (
+            ("ptr", atoms),
+            ("frame_ptr", steps),
+            ("frame_offset", steps * atoms),
         ):
-            data = np.concatenate(values)
-            file.create_dataset(name, data=data, compression="gzip", shuffle=True)
-        file["frame_energy"] = np.concatenate([run.energies for run in runs])
-        file["frame_max_force"] = np.concatenate([run.max_forces for run in runs])
+            file[name] = np.concatenate([[0], lengths.cumsum()])
+
+
+def _append(datasets: dict[str, h5py.Dataset], waiting: dict[str, list[Any]]) -> None:
+    """Write pieces behind what is there and drop them."""
+    for name, dataset in datasets.items():
+        if not waiting[name]:
+            continue
+        piece, there = np.concatenate(waiting[name]), len(dataset)
+        dataset.resize(there + len(piece), axis=0)
+        dataset[there:] = piece
+        waiting[name].clear()
+
+
+def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxation]:
+    """Read relaxations, those of some rows or all, one after the other."""
+    with h5py.File(path, "r") as file:
+        heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers")}
+        paths = {name: file[name] for name in _PATHS}
+        ptr, frame_ptr, offset = (file[n][:] for n in ("ptr", "frame_ptr", "frame_offset"))
+        for row in range(len(heads["cid"])) if rows is None else rows:
+            atoms, frames = slice(*ptr[row : row + 2]), slice(*frame_ptr[row : row + 2])
+            shape = (-1, atoms.stop - atoms.start, 3)
+            own = slice(*offset[row : row + 2])
+            places = list(paths["frame_positions"][own].reshape(shape))
+            pulls = list(paths["frame_forces"][own].reshape(shape))
+            yield Relaxation(
+                atomic_numbers=heads["atomic_numbers"][atoms],
+                positions=places[0],
+                status=heads["status"][row].decode(),
+                reason=heads["reason"][row].decode(errors="ignore"),
+                converged=bool(heads["converged"][row]),
+                steps=int(heads["steps"][row]),
+                frames=places,
+                forces=pulls,
+                energies=paths["frame_energy"][frames].tolist(),
+                max_forces=paths["frame_max_force"][frames].tolist(),
+            )
 
 
 def read_relaxed(path: Path) -> Relaxed:
