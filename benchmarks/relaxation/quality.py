@@ -4,7 +4,8 @@ r"""Table 3's trained rows over several seeds: how much of a difference is chanc
     python benchmarks/relaxation/quality.py --run results/demo --other published --seeds 7 8 9
 
 For each seed the run's recipe and another one train at the same time, one thread each, relax D_opt
-from the same starts and are judged by the same single points (the run's cache is used).
+from the same starts and are judged by the same single points (the run's cache is used). Intervals:
+a bootstrap over the molecules, the same for both recipes, of what is the mean over seeds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from force2geo.evaluate.geometry import per_molecule, summary
+from force2geo.evaluate.geometry import CHEMICAL_ACCURACY, per_molecule, summary
 from force2geo.relax.result import read_relaxed
 from force2geo.store.conformers import read_conformers
 
@@ -32,8 +33,8 @@ from machine import describe, write
 RATES = ("pct_energy", "pct_success", "pct_diverged", "pct_force", "pct_force_dft")
 
 
-def judge(run: Path, recipe: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Train, relax, compute single points and return the rates."""
+def judge(run: Path, recipe: str, seed: int, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train, relax, compute single points and return the rates and what is behind them."""
     settings = json.loads((run / f"settings/{recipe}.json").read_text())
     settings |= {"seed": seed, "tracking": {**settings["tracking"], "uri": ""}}
     own = folder / f"{recipe}.{seed}"
@@ -66,6 +67,39 @@ def judge(run: Path, recipe: str, seed: int, folder: Path) -> dict[str, Any]:
         "force RMSE, test, meV/Å": round(metrics["test"]["force_rmse"], 1),
         "residual, mean, kcal/mol": round(float(molecules["residual"].mean()), 3),
         **{name: round(found[name], 1) for name in RATES},
+    }, molecules
+
+
+def with_intervals(
+    ours: list[pd.DataFrame], other: list[pd.DataFrame], draws: int = 2000
+) -> dict[str, Any]:
+    """Return both recipes' rates, mean residuals and how they compare: value, low and high."""
+    rng = np.random.default_rng(7)
+    count = len(ours[0])
+    # The first draw is the set itself.
+    chosen = np.vstack([np.arange(count), rng.integers(count, size=(draws, count))])
+
+    def means(column: str, tables: list[pd.DataFrame]) -> np.ndarray:
+        seeds = np.array([table[column] for table in tables], dtype=float)
+        return np.nanmean(seeds[:, chosen], axis=(0, 2))
+
+    def described(values: np.ndarray) -> list[float]:
+        return [round(float(v), 2) for v in (values[0], *np.percentile(values[1:], [2.5, 97.5]))]
+
+    for table in (*ours, *other):
+        table["success"] = 100.0 * (table["residual"] < CHEMICAL_ACCURACY)
+        table["diverged"] = 100.0 * table["diverged"]
+    names = {"success": "pct_success", "residual": "residual, kcal/mol", "diverged": "pct_diverged"}
+    both = {column: (means(column, ours), means(column, other)) for column in names}
+    return {
+        **{
+            f"{name}: {recipe}": described(values)
+            for column, name in names.items()
+            for recipe, values in zip(("ours", "other"), both[column], strict=True)
+        },
+        "pct_success: ours / other": described(both["success"][0] / both["success"][1]),
+        "residual: other / ours": described(both["residual"][1] / both["residual"][0]),
+        "pct_diverged: ours - other": described(both["diverged"][0] - both["diverged"][1]),
     }
 
 
@@ -81,6 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     recipes = {"ours": "pretrain", args.other: f"pretrain.{args.other}"}
     result: dict[str, Any] = {name: {"runs": []} for name in recipes}
+    molecules: dict[str, list[pd.DataFrame]] = {name: [] for name in recipes}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(recipes)) as pool:
         for seed in args.seeds:
             jobs = {
@@ -88,15 +123,18 @@ def main() -> None:
                 for name, recipe in recipes.items()
             }
             for name, job in jobs.items():
-                result[name]["runs"].append(job.result())
-                print(name, result[name]["runs"][-1], flush=True)
+                found, table = job.result()
+                result[name]["runs"].append(found)
+                molecules[name].append(table)
+                print(name, found, flush=True)
     for found in result.values():
         found["mean over seeds"] = {
             key: round(float(np.mean([run[key] for run in found["runs"]])), 3)
             for key in found["runs"][0]
             if key != "seed"
         }
-    write(args.out, {"machine": describe(), **result})
+    compared = with_intervals(molecules["ours"], molecules[args.other])
+    write(args.out, {"machine": describe(), **result, "value, low and high": compared})
 
 
 if __name__ == "__main__":
