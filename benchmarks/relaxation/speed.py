@@ -7,7 +7,8 @@ r"""Batched BFGS beside ASE's: same weights, molecules, precision and run.
 `--published` and `--path` as in training/speed.py. `--torch-sim` is a folder with the source of a
 release that has BFGS (0.6.1, say); under Python 3.11 its type parameters need the older spelling.
 Peers that take one molecule at a time relax a part of the molecules, spread over all sizes; each
-rate is molecules by seconds of its own part, in the faster of two runs.
+rate is molecules by seconds of its own part, in the fastest of several rounds in which all take
+their turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 import types
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,7 @@ GROUPS = (
     "C1CCCCC1",
 )  # fmt: skip
 STEPS, THRESHOLD, BATCH_ATOMS = 50, 0.05, 4096
+OURS, TORCH_SIM = "ours, batched BFGS", "torch-sim BFGS, our potential"
 
 
 def molecules(count: int) -> list[Atoms]:
@@ -117,44 +120,26 @@ def published_network(path: Path, model: Any) -> torch.nn.Module:
     return network.double().eval()
 
 
-def best_rate(count: int, run: Callable[[], Any]) -> tuple[float, Any]:
-    """Return molecules/s of the faster of two runs, the first warms up, and its result."""
-    rates = []
-    for _ in range(2):
-        start = time.perf_counter()
-        result = run()
-        rates.append(count / (time.perf_counter() - start))
-    return max(rates), result
+def by_ase(frames: list[Atoms], calculator: Calculator) -> list[np.ndarray]:
+    """Return where molecules end that ASE's BFGS relaxes one after the other."""
+    ends = []
+    for frame in frames:
+        atoms = frame.copy()
+        atoms.calc = calculator
+        BFGS(atoms, logfile=None).run(fmax=THRESHOLD, steps=STEPS)
+        ends.append(atoms.positions)
+    return ends
 
 
-def ase_rate(frames: list[Atoms], calculator: Calculator) -> tuple[float, list[np.ndarray]]:
-    """Return molecules/s of ASE's BFGS and where the molecules ended."""
-
-    def run() -> list[np.ndarray]:
-        ends = []
-        for frame in frames:
-            atoms = frame.copy()
-            atoms.calc = calculator
-            BFGS(atoms, logfile=None).run(fmax=THRESHOLD, steps=STEPS)
-            ends.append(atoms.positions)
-        return ends
-
-    return best_rate(len(frames), run)
-
-
-def ours_rate(frames: list[Atoms], evaluate: Any, **options: Any) -> tuple[float, list[Any]]:
-    """Return molecules/s of the batched relaxation, and the relaxations."""
+def by_us(frames: list[Atoms], evaluate: Any, **options: Any) -> list[Any]:
+    """Return the batched relaxations of molecules."""
     options = {"threads": torch.get_num_threads(), "batch_atoms": BATCH_ATOMS, **options}
-
-    def run() -> list[Any]:
-        numbers, positions = [f.numbers for f in frames], [f.positions for f in frames]
-        return relax(numbers, positions, evaluate, THRESHOLD, STEPS, **options)
-
-    return best_rate(len(frames), run)
+    numbers, positions = [f.numbers for f in frames], [f.positions for f in frames]
+    return relax(numbers, positions, evaluate, THRESHOLD, STEPS, **options)
 
 
-def torch_sim_rate(frames: list[Atoms], model: Any) -> tuple[float, Any]:
-    """Return molecules/s of torch-sim's BFGS, its batches refilled after every step."""
+def torch_sim_run(frames: list[Atoms], model: Any) -> Callable[[], Any]:
+    """Return what relaxes by torch-sim's BFGS, its batches refilled after every step."""
     import torch_sim
     from torch_sim.autobatching import InFlightAutoBatcher
 
@@ -175,7 +160,26 @@ def torch_sim_rate(frames: list[Atoms], model: Any) -> tuple[float, Any]:
                 max_steps=STEPS, steps_between_swaps=1, autobatcher=batches,
             )  # fmt: skip
 
-    return best_rate(len(frames), run)
+    return run
+
+
+def fastest(
+    runs: dict[str, tuple[int, int, Callable[[], Any]]], rounds: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return each one's best molecules/s and its result, by (molecules, threads, what to call).
+
+    All take their turn in every round: whatever else the machine does meets them alike.
+    """
+    rates, results = dict.fromkeys(runs, 0.0), {}
+    for _ in range(rounds):
+        for name, (count, threads, run) in runs.items():
+            torch.set_num_threads(threads)
+            start = time.perf_counter()
+            results[name] = run()
+            rate = count / (time.perf_counter() - start)
+            rates[name] = max(rates[name], rate)
+            print(f"{name:<48}{rate:8.2f} molecules/s", flush=True)
+    return rates, results
 
 
 def main() -> None:
@@ -190,27 +194,25 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--part", type=int, default=32, help="molecules of one-at-a-time peers")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4, help="the fastest of each counts")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     model = force2geo.load(args.model)
     frames = molecules(args.count)
-    part = frames[:: len(frames) // args.part][: args.part]
-    evaluate = of_model(model)
-    rates: dict[str, float] = {}
-    ends: list[np.ndarray] = []
-    rates["ours, batched BFGS"], runs = ours_rate(frames, evaluate)
-    converged = {"ours, batched BFGS": sum(run.converged for run in runs)}
-    rates["ours, batched BFGS, float32"], _ = ours_rate(frames, of_model(model, "float32"))
+    apart = len(frames) // args.part
+    part = frames[apart // 2 :: apart][: args.part]
+    evaluate, single = of_model(model), of_model(model, "float32")
+    many = len(frames), args.threads
+    runs = {
+        OURS: (*many, lambda: by_us(frames, evaluate)),
+        f"{OURS}, float32": (*many, lambda: by_us(frames, single)),
+        "ours, batched FIRE": (*many, lambda: by_us(frames, evaluate, optimizer="fire")),
+    }
     if args.torch_sim:
         sys.path.insert(0, str(args.torch_sim))
-        rates["torch-sim BFGS, our potential"], found = torch_sim_rate(frames, model)
-        largest = found.forces.norm(dim=1)
-        largest = largest.new_zeros(len(frames)).scatter_reduce(
-            0, found.system_idx, largest, "amax"
-        )
-        converged["torch-sim BFGS, our potential"] = int((largest < THRESHOLD).sum())
+        runs[TORCH_SIM] = (*many, torch_sim_run(frames, model))
     peers = {"our calculator": model.calculator("float64")}
     if args.published:
         sys.path.append(str(args.path))
@@ -218,30 +220,43 @@ def main() -> None:
         peers["published implementation"] = PublishedCalculator(network)
     # A single small molecule may be faster on one thread than on more.
     for threads in sorted({1, args.threads}):
-        torch.set_num_threads(threads)
         for name, calculator in peers.items():
-            rate, found = ase_rate(part, calculator)
-            rates[f"ASE BFGS, {name}, threads: {threads}"] = rate
-            ends = found if name == "our calculator" else ends
-    _, alone = ours_rate(part, evaluate)
-    apart = max(
+            runs[f"ASE BFGS, {name}, threads: {threads}"] = (
+                len(part), threads, partial(by_ase, part, calculator)
+            )  # fmt: skip
+    rates, results = fastest(runs, args.rounds)
+    converged = {OURS: sum(run.converged for run in results[OURS])}
+    if args.torch_sim:
+        found = results[TORCH_SIM]
+        largest = found.forces.norm(dim=1)
+        largest = largest.new_zeros(len(frames)).scatter_reduce(
+            0, found.system_idx, largest, "amax"
+        )
+        converged[TORCH_SIM] = int((largest < THRESHOLD).sum())
+    alone, ends = by_us(part, evaluate), results["ASE BFGS, our calculator, threads: 1"]
+    furthest = max(
         float(np.abs(run.frames[-1] - end).max()) for run, end in zip(alone, ends, strict=True)
     )
-    rates["ours, batched FIRE"], _ = ours_rate(frames, evaluate, optimizer="fire")
     result = {
         "molecules": len(frames),
         "atoms": [len(frames[0]), len(frames[-1])],
         "mean atoms": round(float(np.mean([len(f) for f in frames])), 1),
         "most steps": STEPS,
-        "mean steps": round(float(np.mean([run.steps for run in runs])), 1),
+        "mean steps": round(float(np.mean([run.steps for run in results[OURS]])), 1),
+        "mean atoms and steps, part": [
+            round(float(np.mean([len(f) for f in part])), 1),
+            round(float(np.mean([run.steps for run in alone])), 1),
+        ],
+        "rounds": args.rounds,
         "threads": args.threads,
         "molecules/s": {name: round(rate, 3) for name, rate in rates.items()},
         "converged": converged,
-        "furthest from ASE's end, Å": apart,
+        "furthest from ASE's end, Å": furthest,
     }
+    print()
     for name, rate in rates.items():
-        print(f"{name:<40}{rate:8.2f} molecules/s")
-    print(f"furthest from ASE's end: {apart:.1e} Å")
+        print(f"{name:<48}{rate:8.2f} molecules/s")
+    print(f"furthest from ASE's end: {furthest:.1e} Å")
     write(args.out, {"machine": describe(), **result})
 
 
