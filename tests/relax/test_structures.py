@@ -82,7 +82,8 @@ def test_what_is_no_structure_is_told(tmp_path, record, reason):
     assert not structures and len(lost) == 1 and reason in lost[0][1]
 
 
-def test_errors_say_what_to_give(model, tmp_path, capsys):
+def test_errors_say_what_to_give_and_leave_nothing(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a.smi").write_text("C\n")
     for arguments, message in (
         ([str(tmp_path / "a.smi"), "b.sdf"], "either --model or --calculator"),
@@ -93,6 +94,7 @@ def test_errors_say_what_to_give(model, tmp_path, capsys):
     ):
         assert main(["relax", *arguments]) == 2
         assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.smi"]
 
 
 def test_an_ase_calculator_relaxes_a_file(tmp_path):

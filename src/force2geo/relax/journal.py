@@ -118,7 +118,9 @@ class Journal:
         self._write_finished()
         # Another thread may be adding to a path: what all parts of it have counts.
         moving = [_so_far(run) for _, run in sorted(self._moving.items())]
-        self._write("moving", [run for run in moving if run.frames])
+        moving = [run for run in moving if run.frames]
+        if moving or self.folder.exists():
+            self._write("moving", moving)
 
     def _write_finished(self) -> None:
         if self._finished:
