@@ -9,6 +9,7 @@ from rdkit import Chem
 from force2geo.cli import main
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
+from force2geo.relax.result import read_relaxed
 from force2geo.relax.structures import read_structures
 
 SMILES = "CCO ethanol\n# a remark\nnonsense(\nC methane\n[Na+].[Cl-] salt\n"
@@ -95,6 +96,22 @@ def test_errors_say_what_to_give_and_leave_nothing(model, tmp_path, capsys, monk
         assert main(["relax", *arguments]) == 2
         assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.smi"]
+
+
+def test_paths_asked_for_by_the_second_call_are_whole(model, tmp_path, monkeypatch):
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    (tmp_path / "a.smi").write_text("CCO\nC\n")
+    files = model, tmp_path / "a.smi", tmp_path / "b.xyz"
+    with monkeypatch.context() as broken:
+        broken.setattr("force2geo.relax.structures.write_structures", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            relaxed(*files)
+    assert (tmp_path / ".b.xyz.unfinished").is_dir()
+    assert relaxed(*files, "--paths", str(tmp_path / "p.h5")) == 0
+    assert [len(frames) for frames in read_relaxed(tmp_path / "p.h5").frames] == [5, 5]
+    assert not (tmp_path / ".b.xyz.unfinished").exists()
 
 
 def test_an_ase_calculator_relaxes_a_file(tmp_path):

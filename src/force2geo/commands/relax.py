@@ -97,8 +97,9 @@ def _relax(
     # ASE's calculators are not made to be called from several threads, and start a wave function
     # from the last one: a molecule at a time.
     refuse, threads, batch_atoms = None, 1, 1
+    whole_paths = args.set is not None or args.paths is not None
     origin = {**settings, "dtype": args.dtype, "calculator": args.calculator}
-    origin["options"] = args.options
+    origin |= {"options": args.options, "whole_paths": whole_paths}
     if args.model is not None:
         origin["model"] = known_hash(args.model)
         model = load(args.model, device)
@@ -126,7 +127,7 @@ def _relax(
                 optimizer=settings["optimizer"],
                 batch_atoms=batch_atoms,
                 device=device,
-                whole_paths=args.set is not None or args.paths is not None,
+                whole_paths=whole_paths,
                 on_step=journal.moving,
                 on_finished=finished,
                 refuse=refuse,
