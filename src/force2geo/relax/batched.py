@@ -105,10 +105,10 @@ class _Active:
 
 
 class _Share:
-    """Molecules that one thread relaxes, the largest first: entering, none needs more padding."""
+    """Molecules by size that one thread relaxes, the last first: none that enters is larger."""
 
-    def __init__(self, runs: Sequence[Relaxation], atoms: int, hessians: int) -> None:
-        self.waiting = sorted(runs, key=lambda run: len(run.atomic_numbers))
+    def __init__(self, runs: list[Relaxation], atoms: int, hessians: int) -> None:
+        self.waiting = runs
         self.atoms, self.hessians = atoms, hessians
 
     def entering(self, active: _Active) -> list[Relaxation]:
