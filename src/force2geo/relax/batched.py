@@ -164,11 +164,11 @@ def relax_runs(
 ) -> None:
     """Go on with relaxations until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
-    At most `batch_atoms` atoms move at once. Without `whole_paths` a finished relaxation holds the
-    first and the last frame alone. `on_step` is told after each step which molecules go on, and
-    `on_finished` of each as it ends, never two at a time. `refuse` says why the potential cannot
-    take a molecule of these elements, if so. `threads` share the molecules on a CPU, which beats
-    sharing each operation; `evaluate` must allow for it.
+    `runs` themselves are changed. At most `batch_atoms` atoms move at once. Without `whole_paths` a
+    finished relaxation holds the first and the last frame alone. `on_step` is told after each step
+    which molecules go on, and `on_finished` of each as it ends, never two at a time. `refuse` says
+    why the potential cannot take a molecule of these elements, if so. `threads` share the molecules
+    on a CPU, which beats sharing each operation; `evaluate` must allow for it.
     """
     one_at_a_time, stop = threading.Lock(), threading.Event()
 

@@ -33,8 +33,10 @@ _HELD = 1 << 24
 class Journal:
     """The relaxations of a run; those with other settings or starts are dropped.
 
-    `finished` and `moving` are the callbacks of `relax_runs`, `seconds` how often what moves is
-    written, or less often where writing would take more than a twentieth of the time.
+    Of each molecule there are `atomic_numbers` (n,) and the start's `positions` (n,3) Å; `settings`
+    is all else that a result depends on. `finished` and `moving` are the callbacks of `relax_runs`,
+    `seconds` how often what moves is written, or less often where writing would take more than a
+    twentieth of the time.
     """
 
     def __init__(
