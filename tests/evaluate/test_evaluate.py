@@ -42,6 +42,7 @@ def case(energies, max_forces):
     conformers = Conformers(
         cids=cids, ptr=2 * np.arange(count + 1), atomic_numbers=np.tile([6, 8], count),
         gap=np.ones(count), geometry={"dft": np.tile(geometry, (count, 1))},
+        charge=np.zeros(count, int), multiplicity=np.ones(count, int),
     )  # fmt: skip
     return per_molecule(pd.DataFrame(rows), relaxed, conformers)
 

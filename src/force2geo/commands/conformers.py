@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> None:
     cids: list[str] = []
     numbers: list[np.ndarray] = []
     gaps: list[float] = []
+    charges: list[int] = []
+    multiplicities: list[int] = []
     geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
     missing = 0
     paths = shard_files(args.store, shards, ".lmdb")
@@ -66,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
             cids.append(trajectory.cid)
             numbers.append(np.asarray(trajectory.atomic_numbers))
             gaps.append((last.lumo - last.homo) * HARTREE_TO_EV)
+            charges.append(trajectory.charge)
+            multiplicities.append(trajectory.multiplicity)
             for name, positions in zip(
                 GEOMETRIES, (reference, first.positions[0], embedded), strict=True
             ):
@@ -80,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
                 atomic_numbers=np.concatenate(numbers),
                 gap=np.array(gaps),
                 geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
+                charge=np.array(charges),
+                multiplicity=np.array(multiplicities),
             ),
         )
     record_provenance(args.out, "conformers", settings, [args.selection, *paths])

@@ -74,7 +74,6 @@ def _relax(
 ) -> Journal:
     """Relax molecules and return the journal that has them all."""
     import json
-    from functools import partial
 
     import torch
     from tqdm import tqdm
@@ -88,7 +87,6 @@ def _relax(
         import_calculator,
         of_calculator,
         of_model,
-        unknown_elements,
     )
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -104,7 +102,7 @@ def _relax(
         origin["model"] = known_hash(args.model)
         model = load(args.model, device)
         evaluate = of_model(model, args.dtype)
-        refuse = partial(unknown_elements, model)
+        refuse = model.refusal
         threads = torch.get_num_threads() if device == "cpu" else 1
         batch_atoms = settings["batch_atoms"]
     else:

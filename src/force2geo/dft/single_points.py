@@ -36,12 +36,14 @@ class SinglePoint:
 
 @dataclass
 class Task:
-    """A geometry to compute: atomic numbers (n,), positions (n,3) Å."""
+    """A geometry to compute: atomic numbers (n,), positions (n,3) Å, charge in e."""
 
     key: tuple[str, str]
     atomic_numbers: np.ndarray
     positions: np.ndarray
     forces: bool = False
+    charge: int = 0
+    multiplicity: int = 1
 
     def cache_name(self, level: Level) -> str:
         """Return the name that geometry and level alone decide."""

@@ -20,8 +20,9 @@ class Batch:
     """B molecules with N atoms in all.
 
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
-    atom; `ptr` (B+1,) where molecules start. Targets, where known: `energy` (B,) eV float64,
-    `forces` (N,3) eV/Å, `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that
+    atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
+    all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
+    `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that
     see each other where the caller knows them; a network finds them otherwise.
     """
 
@@ -34,6 +35,8 @@ class Batch:
     property_value: Tensor | None = None
     displacement: Tensor | None = None
     pairs: Pairs | None = None
+    charge: Tensor | None = None
+    multiplicity: Tensor | None = None
 
     @property
     def size(self) -> int:

@@ -101,21 +101,34 @@ class Model:
 
     def _check(self, molecules: Sequence[Atoms]) -> None:
         """Raise `UserError`, naming the molecule's place, for what no network can answer."""
-        known = self.known_elements()
         for index, molecule in enumerate(molecules):
             if not len(molecule):
                 raise UserError(f"molecule {index}: it has no atoms")
             if not np.isfinite(molecule.positions).all():
                 raise UserError(f"molecule {index}: positions that are not finite numbers")
-            strange = set(molecule.numbers.tolist()) - known
-            if strange:
-                names = ", ".join(SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
-                raise UserError(f"molecule {index}: the model has never seen {names}")
+            reason = self.refusal(molecule.numbers)
+            if reason:
+                raise UserError(f"molecule {index}: {reason}")
 
     def known_elements(self) -> set[int]:
         """Return the atomic numbers of the training set; all that fit where it is not known."""
         largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
         return set(self.network.config.get("elements") or range(1, largest + 1))
+
+    def refusal(self, atomic_numbers: np.ndarray, charge: int = 0, multiplicity: int = 1) -> str:
+        """Return why the model cannot answer for elements (n,) and this state, nothing if it can.
+
+        Known are the elements and the pairs (charge, multiplicity) it was trained on; a checkpoint
+        that names no pairs was trained on neutral singlets.
+        """
+        strange = sorted(set(atomic_numbers.tolist()) - self.known_elements())
+        if strange:
+            names = (SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
+            return f"the model has never seen {', '.join(names)}"
+        states = self.network.config.get("charge_states") or [[0, 1]]
+        if [charge, multiplicity] not in [list(state) for state in states]:
+            return f"the model has never seen charge {charge:+d} with multiplicity {multiplicity}"
+        return ""
 
     def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:
         """Return an ASE calculator of a potential: total energy and forces, eV and eV/Å."""

@@ -10,7 +10,6 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from force2geo.elements import SYMBOLS
 from force2geo.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,12 +36,6 @@ def of_model(model: Model, dtype: str = "float64") -> Evaluate:
         return output["energy"], output["forces"]
 
     return evaluate
-
-
-def unknown_elements(model: Model, numbers: np.ndarray) -> str:
-    """Return why a checkpoint cannot take a molecule of elements (n,), nothing if it can."""
-    strange = sorted(set(numbers.tolist()) - model.known_elements())
-    return f"the model has never seen {', '.join(SYMBOLS[z] for z in strange)}" if strange else ""
 
 
 def of_calculator(calculator: Calculator) -> Evaluate:

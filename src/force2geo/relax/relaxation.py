@@ -18,7 +18,8 @@ class Relaxation:
     """A molecule on its way: `frames` (n,3) Å and `forces` (n,3) eV/Å each, `energies` eV.
 
     `positions` (n,3) Å are where it starts, or goes on if it has a path already; `max_forces` eV/Å
-    are the longest of a frame's forces; `steps` have been taken; `place` is its own among others.
+    are the longest of a frame's forces; `steps` have been taken; `place` is its own among others;
+    `charge` in e and `multiplicity` are of the whole molecule.
 
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
     the molecule is another one in the end, `bonds changed` or `dissociated`; `refused` is one
@@ -37,6 +38,8 @@ class Relaxation:
     forces: list[np.ndarray] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
     max_forces: list[float] = field(default_factory=list)
+    charge: int = 0
+    multiplicity: int = 1
 
     @property
     def paths(self) -> tuple[list[Any], ...]:

@@ -1,9 +1,9 @@
 """The downstream set: each molecule's property and its geometries of different quality.
 
 HDF5 datasets, M molecules with N atoms in all: `cid` (M,), `ptr` (M+1,), `atomic_numbers` (N,),
-`gap` (M,) eV, `geometry/<name>` (N,3) Å in one atom order (NaN where there is none): `dft` the
-relaxed reference, `hf` the first DFT snapshot (what PM3 and HF relaxation gave), `rdkit` a
-conformer embedded from the SMILES.
+`charge` (M,) e, `multiplicity` (M,), `gap` (M,) eV, `geometry/<name>` (N,3) Å in one atom order
+(NaN where there is none): `dft` the relaxed reference, `hf` the first DFT snapshot (what PM3 and HF
+relaxation gave), `rdkit` a conformer embedded from the SMILES.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Conformers:
     atomic_numbers: np.ndarray
     gap: np.ndarray
     geometry: dict[str, np.ndarray]
+    charge: np.ndarray
+    multiplicity: np.ndarray
 
     def atoms(self, index: int) -> slice:
         """Return the slice of a molecule's atoms."""
@@ -48,6 +50,7 @@ def write_conformers(path: Path, conformers: Conformers) -> None:
         file["ptr"] = conformers.ptr
         file["atomic_numbers"] = conformers.atomic_numbers
         file["gap"] = conformers.gap
+        file["charge"], file["multiplicity"] = conformers.charge, conformers.multiplicity
         for name, positions in conformers.geometry.items():
             file[f"geometry/{name}"] = positions
 
@@ -61,4 +64,6 @@ def read_conformers(path: Path) -> Conformers:
             atomic_numbers=file["atomic_numbers"][:],
             gap=file["gap"][:],
             geometry={name: file[f"geometry/{name}"][:] for name in GEOMETRIES},
+            charge=file["charge"][:],
+            multiplicity=file["multiplicity"][:],
         )
