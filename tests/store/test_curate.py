@@ -232,7 +232,9 @@ def test_commands_from_logs_to_packed(tmp_path, trajectories, capsys):
         "--rejects", p("rejects.csv"), "--out", p("statistics.json"), "--figures", p("figures"),
     ]) == 0  # fmt: skip
     numbers = json.loads((tmp_path / "statistics.json").read_text())
-    assert (numbers["trajectories"], numbers["snapshots"], numbers["rejected_logs"]) == (2, 28, 2)
+    assert (numbers["trajectories"], numbers["snapshots"], numbers["rejected_logs"]) == (2, 28, 0)
+    # Stages that two shards have are no logs that were rejected.
+    assert numbers["other_rejects"] == {"stage": 8}
     assert numbers["dft_1st"]["trajectories_by_steps"] == {"5": 2}
     assert numbers["molecules_by_element"] == {"H": 2, "C": 1, "O": 1}
     assert "earlier shard" in (tmp_path / "rejects.csv").read_text()
