@@ -58,17 +58,19 @@ def encode(values: np.ndarray) -> tuple[bytes, list[int]]:
 
 def size(shape: tuple[int, int], code: list[int]) -> int:
     """Return how many bytes `encode` made of (T,m) values."""
-    return shape[0] * shape[1] * code[2] + sum(code[3:])
+    return shape[0] * shape[1] * code[2] + (code[3] if len(code) > 3 else 0)
 
 
 def decode(data: memoryview, shape: tuple[int, int], code: list[int]) -> np.ndarray:
     """Return the (T,m) values of bytes; `ValueError` when their number does not fit."""
     decimals, difference, planes = code[:3]
     count = shape[0] * shape[1]
-    if len(data) != size(shape, code):
-        raise ValueError(f"{len(data)} bytes, {size(shape, code)} expected")
-    bytes_ = np.frombuffer(data, dtype=np.uint8)
-    rows = bytes_[: planes * count].reshape(planes, count)
+    signs_of_zeros = None
+    if len(code) > 3:
+        if len(data) != size(shape, code):
+            raise ValueError(f"{len(data)} bytes, {size(shape, code)} expected")
+        signs_of_zeros, data = data[planes * count :], data[: planes * count]
+    rows = np.frombuffer(data, dtype=np.uint8).reshape(planes, count)
     # A record is a few thousand numbers, so that each pass counts: few and narrow ones.
     width = 4 if planes <= 4 else 8
     unsigned = np.zeros(count, dtype=f"<u{width}")
@@ -85,7 +87,7 @@ def decode(data: memoryview, shape: tuple[int, int], code: list[int]) -> np.ndar
     if difference:
         integers = np.add.accumulate(integers, axis=0, dtype=np.int64)
     values = integers / _POWERS[decimals]
-    if len(code) > 3:
-        negative = np.unpackbits(bytes_[planes * count :], count=count).reshape(shape)
-        np.negative(values, out=values, where=negative.astype(bool))
+    if signs_of_zeros is not None:
+        bits = np.unpackbits(np.frombuffer(signs_of_zeros, dtype=np.uint8), count=count)
+        values.reshape(-1)[np.flatnonzero(bits)] = -0.0
     return values
