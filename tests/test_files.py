@@ -139,6 +139,15 @@ def test_without_locks_on_the_disk_the_holder_named_decides(tmp_path, monkeypatc
         pass
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=r"file/s\.lmdb: cannot be written"),
+        locked(tmp_path / "file/s.lmdb"),
+    ):
+        pass
+
+
 def test_a_folders_fingerprint_sees_every_file_at_any_depth(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     for name in ("a/b/one.log", "a/two.log", "three.log"):

@@ -25,10 +25,13 @@ def locked(target: Path) -> Iterator[None]:
     The system lets go of it when its process dies, on every host that shares the disk. Where a
     disk has no such locks, the holder's host and process id in the lock file decide.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     path = target.with_name(f".{target.name}.lock")
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"{target}: cannot be written ({error.strerror})") from None
         try:
             _take(handle, path, target)
             # The holder before may have removed the file between our opening and our locking it.

@@ -3,7 +3,10 @@
 import csv
 import itertools
 import json
+import resource
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -214,3 +217,66 @@ def test_a_shard_is_a_mapping_of_cids(by_stage):
     for (cid, data), record in zip(pairs, shard.records(), strict=True):
         assert data == bytes(record._data) and record.header["cid"] == cid
     assert [a < b for a, b in itertools.pairwise(shard)] == [True]
+
+
+def test_points_of_two_shards_are_joined_once(tmp_path, make_stage, write_shard_file):
+    z = np.array([8, 1, 1], dtype=np.uint8)
+    three = make_stage(3, 3, origin=["a", "b", "c"])
+
+    def shard(name, *steps):
+        steps = list(steps)
+        part = replace(
+            three, positions=three.positions[steps], energies=three.energies[steps],
+            gradients=three.gradients[steps], origin=[three.origin[step] for step in steps],
+        )  # fmt: skip
+        molecule = Trajectory("000000001", z, stages={"dft_points": part})
+        return write_shard_file(tmp_path / name, [molecule])
+
+    (found,) = joined([shard("one.lmdb", 0, 1), shard("two.lmdb", 1, 2)])
+    assert found.stages["dft_points"].origin == ["a", "b", "c"]
+    np.testing.assert_array_equal(found.stages["dft_points"].energies, three.energies)
+    np.testing.assert_array_equal(found.stages["dft_points"].positions, three.positions)
+
+
+def test_index_rows_of_one_shard_stay_as_they_are(tmp_path, make_stage, write_shard_file):
+    """Neighbouring CIDs in turn: no molecule is twice, and no record is opened."""
+    z = np.array([8, 1, 1], dtype=np.uint8)
+    rows = []
+    for shard in range(2):
+        molecules = [
+            Trajectory(f"{2 * i + shard:09d}", z, stages={"hf": make_stage(i + 1, 3, "hf")})
+            for i in range(10)
+        ]
+        path = write_shard_file(tmp_path / f"{shard}.lmdb", molecules)
+        write_index(path, tmp_path / f"{shard}.index.parquet", path.name)
+        (tmp_path / f"{shard}.rejects.csv").write_text("reason\nold row\n")
+        rows.append(pd.read_parquet(tmp_path / f"{shard}.index.parquet"))
+        path.unlink()
+    merge(tmp_path, ["0", "1"], tmp_path / "i.parquet", tmp_path / "r.csv")
+    found = pd.read_parquet(tmp_path / "i.parquet")
+    assert found["cid"].tolist() == [f"{2 * i + s:09d}" for s in range(2) for i in range(10)]
+    assert found["hf_steps"].tolist() == 2 * list(range(1, 11))
+    # Tables of older versions say of no row what it is about: logs, as all were.
+    kinds = pd.read_csv(tmp_path / "r.csv")[["reason", "kind"]].to_numpy().tolist()
+    assert kinds == 2 * [["old row", "log"]]
+
+
+def test_more_shards_than_files_that_may_be_open(tmp_path, make_stage, write_shard_file):
+    """All hold the same molecule, so that all are open at once."""
+    z = np.array([8, 1, 1], dtype=np.uint8)
+    first = write_shard_file(
+        tmp_path / "0.lmdb", [Trajectory("000000001", z, stages={"hf": make_stage(2, 3, "hf")})]
+    )
+    paths = [first]
+    for number in range(1, 60):
+        paths.append(tmp_path / f"{number}.lmdb")
+        shutil.copy(first, paths[-1])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fds = Path("/proc/self/fd")
+    used = len(list(fds.iterdir())) if fds.exists() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        (found,) = joined(paths)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(found.stages["hf"]) == 2
