@@ -1,8 +1,12 @@
 """What the index says of the DFT stages, against numbers set by hand."""
 
+import json
+
+import h5py
 import numpy as np
 import pytest
 
+from force2geo.cli import main
 from force2geo.store.index import index_row
 from force2geo.trajectory import Trajectory
 
@@ -71,3 +75,29 @@ def test_energies_and_gradients_are_of_the_first_and_last_step(make_stage):
     stage.gradients[2] = np.nan
     row = index_row(Trajectory("000000962", Z, stages={"dft_1st": stage}), "s.lmdb")
     assert row["dft_1st_max_gradient_last"] is None
+
+
+@pytest.mark.parametrize("converged", [True, False])
+def test_the_reference_geometry_is_of_the_stage_that_the_gap_is_of(
+    tmp_path, trajectories, make_stage, write_shard_file, converged
+):
+    for trajectory in trajectories:
+        trajectory.stages["dft_2nd"] = make_stage(
+            3, len(trajectory.atomic_numbers), converged=converged, homo=-0.3, lumo=0.1
+        )
+    write_shard_file(tmp_path / "s.lmdb", trajectories)
+    (tmp_path / "selection.json").write_text(json.dumps({"subset": ["000000962"]}))
+    (tmp_path / "settings.json").write_text(json.dumps({"seed": 1}))
+    assert main([
+        "conformers", "--settings", str(tmp_path / "settings.json"), "--selection",
+        str(tmp_path / "selection.json"), "--store", str(tmp_path), "--out",
+        str(tmp_path / "d.h5"),
+    ]) == 0  # fmt: skip
+    stages = trajectories[1].stages
+    last = stages["dft_2nd" if converged else "dft_1st"]
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file["cid"][:].tolist() == [b"000000962"]
+        np.testing.assert_array_equal(file["geometry/dft"][:], last.positions[-1])
+        np.testing.assert_array_equal(file["geometry/hf"][:], stages["dft_1st"].positions[0])
+        gap = (0.1 + 0.3 if converged else 0.05 + 0.25) * 27.211386
+        assert file["gap"][0] == pytest.approx(gap, rel=1e-7)
