@@ -125,6 +125,8 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["uses"] = {use: entry["sources"] for use, entry in config["pack"].items()}
     if stage in ("audit", "select", "conformers", "benchmark", "pretrain", "property"):
         settings["seed"] = config["seed"]
+    if stage == "select":
+        settings["splits"] = sorted(config["property"]["splits"])
     if stage in ("benchmark", "pretrain", "property"):
         settings["tracking"] = config["tracking"]
     models = {

@@ -24,7 +24,8 @@ class Stage:
     of the density functional (`b3lyp(vwn5)`), `spherical` whether the basis functions are.
     `status` is `normal`, or `abnormal` when the program did not come to its end. `homo`, `lumo`
     (Hartree) and `dipole` (3,) Debye belong to the last structure; None where not printed.
-    `origin` says where the T points of a set come from, empty for a path.
+    `origin` says where the T points of a set come from, empty for a path. `notes` say what was
+    mended or left out on reading the log.
     """
 
     program: str
@@ -42,6 +43,7 @@ class Stage:
     lumo: float | None = None
     dipole: list[float] | None = None
     origin: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.energies)
@@ -58,3 +60,12 @@ class Trajectory:
     smiles: str = ""
     inchi: str = ""
     stages: dict[str, Stage] = field(default_factory=dict)
+
+    @property
+    def final_dft(self) -> Stage | None:
+        """The last DFT stage that converged, else the last; None without one.
+
+        A second run that failed takes nothing from a first one that converged.
+        """
+        found = [self.stages[name] for name in ("dft_2nd", "dft_1st") if name in self.stages]
+        return next((stage for stage in found if stage.converged), next(iter(found), None))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from force2geo.logs.names import NamePattern
+from force2geo.logs.log import Log
+from force2geo.logs.names import LogName, NamePattern
+from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -60,6 +62,41 @@ def trajectories(make_stage):
             stages[after].positions[0] = stages[before].positions[-1]
         result.append(Trajectory(cid, numbers, smiles=smiles, inchi="", stages=stages))
     return result
+
+
+@pytest.fixture
+def write_shard_file():
+    """Writes trajectories to a shard file."""
+
+    def write(path, trajectories):
+        writer = StoreWriter(path)
+        for trajectory in trajectories:
+            writer.put(trajectory)
+        writer.finish()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def log_of(make_stage):
+    """Makes the log of a stage of water, and its name."""
+
+    def make(stage_name, steps=3, origin="", **more):
+        method = {"pm3": "pm3", "hf": "hf"}.get(stage_name, "b3lyp")
+        stage = make_stage(steps, 3, method)
+        values = {
+            "program": "gamess", "version": "1", "method": method, "basis": stage.basis,
+            "run": "gradient" if stage_name == "dft_points" else "optimize", "charge": 0,
+            "multiplicity": 1, "finished": True, "converged": True,
+            "atomic_numbers": np.array([8, 1, 1], dtype=np.uint8), "positions": stage.positions,
+            "energies": stage.energies, "gradients": stage.gradients,
+            "functional": stage.functional, "spherical": stage.spherical, "homo": stage.homo,
+            "lumo": stage.lumo, "dipole": stage.dipole,
+        }  # fmt: skip
+        return Log(**(values | more)), LogName("000000962", stage_name, origin)
+
+    return make
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from force2geo.cli import main
 from force2geo.store import plain_pickle
 from force2geo.store.lmdb_store import Shard, StoreWriter
 from force2geo.store.pubchemqcr import PublishedFormatError, decode, encode
+from force2geo.trajectory import Trajectory
 
 
 def published_loader(value):
@@ -50,6 +51,74 @@ def test_import_gives_back_what_was_exported(trajectories):
                     getattr(stage, key), getattr(trajectory.stages[name], key)
                 )
     assert encode(found) == encode(trajectory)
+
+
+@pytest.mark.parametrize("key", [b"mol1", b"223_0", b"1234567890123", b"", b"\xff", b"-1", b"1 "])
+def test_keys_that_are_no_cids_are_rejected(trajectories, key):
+    with pytest.raises(PublishedFormatError, match="key is not a CID"):
+        decode(key, encode(trajectories[0]))
+
+
+def test_leading_zeros_of_a_key_do_not_count(trajectories):
+    for key in (b"962", b"000000962", b"0000000000962"):
+        assert decode(key, encode(trajectories[1])).cid == "000000962"
+
+
+@pytest.fixture
+def import_one(tmp_path):
+    """Imports records by key with a table of identifiers; gives the store's folder."""
+
+    def run(records, table):
+        with (
+            lmdb.open(str(tmp_path / "D.lmdb"), subdir=False) as environment,
+            environment.begin(write=True) as transaction,
+        ):
+            for key, trajectory in records.items():
+                transaction.put(key, encode(trajectory))
+        (tmp_path / "t.csv").write_text(table)
+        arguments = ["--identifiers", str(tmp_path / "t.csv"), "--store", str(tmp_path / "store")]
+        assert main(["published", "import", str(tmp_path / "D.lmdb"), *arguments]) == 0
+        return tmp_path / "store"
+
+    return run
+
+
+def test_ions_and_radicals_have_their_charge_and_spin(import_one, make_stage, capsys):
+    def molecule(*numbers):
+        stages = {"dft_1st": make_stage(2, len(numbers))}
+        return Trajectory("", np.array(numbers, dtype=np.uint8), stages=stages)
+
+    records = {
+        b"1": molecule(7, 1, 1, 1, 1),  # ammonium, InChI with a proton added
+        b"2": molecule(6, 8, 8, 1),  # formate, proton taken away
+        b"3": molecule(11),  # sodium ion, layer q
+        b"4": molecule(8, 1),  # hydroxyl radical
+        b"5": molecule(7, 1, 1, 1, 1),  # by SMILES
+        b"6": molecule(7, 1, 1, 1, 1),  # nothing known
+        b"7": molecule(8, 1, 1),  # nothing known, and nothing unpaired
+    }
+    store = import_one(
+        records,
+        "cid,smiles,inchi\n1,,InChI=1S/H3N/h1H3/p+1\n"
+        '2,,"InChI=1S/CH2O2/c2-1-3/h1H,(H,2,3)/p-1"\n'
+        "3,,InChI=1S/Na/q+1\n4,,InChI=1S/HO/h1H\n5,[NH4+],\n",
+    )
+    assert "7 molecules, 0 rejected" in capsys.readouterr().out
+    shard = Shard(store / "D.lmdb")
+    states = [(shard[cid].charge, shard[cid].multiplicity) for cid in shard]
+    assert states == [(1, 1), (-1, 1), (1, 1), (0, 2), (1, 1), (0, 2), (0, 1)]
+    notes = [shard[cid].stages["dft_1st"].notes for cid in shard]
+    assert [bool(note) for note in notes] == [False] * 5 + [True, False]
+
+
+def test_two_keys_of_one_cid_do_not_overwrite_each_other(import_one, trajectories, capsys):
+    trajectories[0].stages.pop("dft_points")
+    records = {b"000000297": trajectories[0], b"297": trajectories[0], b"mol1": trajectories[1]}
+    store = import_one(records, "cid,smiles\n297,C\n")
+    assert "1 molecules, 2 rejected" in capsys.readouterr().out
+    rejects = (store / "D.rejects.csv").read_text()
+    assert "the same CID as an earlier key" in rejects and "mol1" in rejects
+    assert Shard(store / "D.lmdb").cids() == ["000000297"]
 
 
 class Evil:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.files import atomic_path, record_provenance
     from force2geo.select.embed import embed_like
     from force2geo.store.conformers import GEOMETRIES, Conformers, write_conformers
-    from force2geo.store.lmdb_store import read_shard
+    from force2geo.store.joined import joined
     from force2geo.store.merge import shard_files
     from force2geo.trajectory import PATH_STAGES
     from force2geo.units import HARTREE_TO_EV
@@ -48,32 +48,25 @@ def run(args: argparse.Namespace) -> None:
     geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
     missing = 0
     paths = shard_files(args.store, shards, ".lmdb")
-    for shard in paths:
-        for trajectory in read_shard(shard, PATH_STAGES):
-            if trajectory.cid not in subset:
-                continue
-            # A molecule in two shards counts once, from the first.
-            subset.remove(trajectory.cid)
-            first = trajectory.stages["dft_1st"]
-            last = trajectory.stages.get("dft_2nd", first)
-            assert last.homo is not None and last.lumo is not None
-            seed = int(
-                np.random.default_rng([settings["seed"], int(trajectory.cid)]).integers(2**31)
-            )
-            reference = last.positions[-1]
-            embedded = embed_like(trajectory.smiles, trajectory.atomic_numbers, reference, seed)
-            if embedded is None:
-                embedded = np.full_like(reference, np.nan)
-                missing += 1
-            cids.append(trajectory.cid)
-            numbers.append(np.asarray(trajectory.atomic_numbers))
-            gaps.append((last.lumo - last.homo) * HARTREE_TO_EV)
-            charges.append(trajectory.charge)
-            multiplicities.append(trajectory.multiplicity)
-            for name, positions in zip(
-                GEOMETRIES, (reference, first.positions[0], embedded), strict=True
-            ):
-                geometry[name].append(positions)
+    for trajectory in joined(paths, PATH_STAGES, subset):
+        first, last = trajectory.stages["dft_1st"], trajectory.final_dft
+        assert last is not None and last.homo is not None and last.lumo is not None
+        seed = int(np.random.default_rng([settings["seed"], int(trajectory.cid)]).integers(2**31))
+        reference = last.positions[-1]
+        text = trajectory.smiles or trajectory.inchi
+        embedded = embed_like(text, trajectory.atomic_numbers, reference, seed)
+        if embedded is None:
+            embedded = np.full_like(reference, np.nan)
+            missing += 1
+        cids.append(trajectory.cid)
+        numbers.append(np.asarray(trajectory.atomic_numbers))
+        gaps.append((last.lumo - last.homo) * HARTREE_TO_EV)
+        charges.append(trajectory.charge)
+        multiplicities.append(trajectory.multiplicity)
+        for name, positions in zip(
+            GEOMETRIES, (reference, first.positions[0], embedded), strict=True
+        ):
+            geometry[name].append(positions)
     counts = [len(z) for z in numbers]
     with atomic_path(args.out) as part:
         write_conformers(

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         counts = curate(
             args.logs, args.store, args.rejects, args.index, pattern, identifiers, bar.update
         )
-    inputs = [args.logs] if args.logs.is_file() else []
+    inputs = [path for path in (args.logs, args.identifiers) if path is not None]
     record_provenance(args.store, "curate", settings, inputs)
     print(
         f"{args.logs}: {counts.molecules} molecules, {counts.read} logs, {counts.rejected} rejected"

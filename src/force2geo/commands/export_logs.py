@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.files import write_table
 
     files = {path.stem: path for folder in args.raw for path in folder.glob("*.npz")}
-    with args.molecules.open(newline="") as handle:
+    with args.molecules.open(newline="", encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if row["file"] in files]
     trajectories = [read_protocol(files[row["file"]], row["cid"]) for row in rows]
     for index, shard in enumerate(shards(trajectories, args.shard_size)):

@@ -29,12 +29,13 @@ def run(args: argparse.Namespace) -> None:
     """Merge and count."""
     from force2geo.commands.arguments import shards_of
     from force2geo.files import record_provenance, write_json
-    from force2geo.store.merge import merge
+    from force2geo.store.merge import merge, shard_files
     from force2geo.store.statistics import statistics
     from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
     settings, shards = shards_of(args)
     merge(args.store, shards, args.index, args.rejects)
+    sources = shard_files(args.store, shards, ".index.parquet")
     numbers = statistics(args.index, args.rejects)
     write_json(args.out, numbers)
     if args.figures:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
         draw(numbers, args.figures)
     for path in (args.index, args.out):
-        record_provenance(path, "statistics", settings, [])
+        record_provenance(path, "statistics", settings, sources)
     for stage in (*PATH_STAGES, *POINT_SETS):
         found = numbers[stage]
         print(

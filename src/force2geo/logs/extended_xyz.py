@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 
 from force2geo.logs.log import Log, LogError
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
+# ASE takes a version like 0.10 for a number.
+_VERSION = re.compile(rb'\bversion=(?:"([^"\n]*)"|(\S+))')
 BANNERS = (b"Properties=species:S:1:pos:R:3:forces:R:3",)
 
 
@@ -41,9 +44,10 @@ def parse(data: bytes) -> Log:
     try:
         frames = read(io.StringIO(data.decode("ascii")), index=":", format="extxyz")
         info = frames[-1].info
+        version = next(text for text in _VERSION.findall(data)[-1] if text).decode()
         return Log(
             program=str(info["program"]),
-            version=str(info["version"]),
+            version=version,
             run="optimize",
             method=str(info["method"]),
             basis="",

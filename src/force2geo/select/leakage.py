@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from force2geo.errors import UserError
+from force2geo.store.identity import read_molecule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ def _key(row: dict[str, str]) -> str:
         return row["inchikey"]
     if row.get("inchi"):
         return str(Chem.InchiToInchiKey(row["inchi"]) or "")
-    molecule = Chem.MolFromSmiles(row.get("smiles") or "")
+    molecule = read_molecule(row.get("smiles") or "", "")
     return str(Chem.MolToInchiKey(molecule)) if molecule is not None else ""
 
 
@@ -34,7 +35,7 @@ def read_test_sets(paths: Sequence[Path]) -> frozenset[str]:
     skeletons = set()
     for path in paths:
         try:
-            with path.open(newline="", encoding="utf-8") as handle:
+            with path.open(newline="", encoding="utf-8", errors="backslashreplace") as handle:
                 reader = csv.DictReader(handle)
                 if not set(_COLUMNS) & set(reader.fieldnames or ()):
                     raise UserError(f"{path}: needs a column {', '.join(_COLUMNS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from force2geo.errors import UserError
 
@@ -12,25 +12,23 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def maxmin(smiles: Sequence[str], count: int, rng: np.random.Generator) -> list[int]:
-    """Return indices of `count` molecules, each the farthest from those before it.
+def maxmin(molecules: Sequence[Any | None], count: int, rng: np.random.Generator) -> list[int]:
+    """Return indices of `count` RDKit molecules, each the farthest from those before it.
 
     The first is drawn by `rng`; distance is 1 − Tanimoto of Morgan fingerprints of radius 2 and
-    2048 bits. `UserError` when there are too few molecules or a SMILES cannot be read.
+    2048 bits. None, a molecule that could not be read, is never picked. `UserError` when there
+    are too few molecules.
     """
-    from rdkit import Chem
     from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
     from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
-    if count > len(smiles):
-        raise UserError(f"select.d_opt_size: {count} asked for, the test set has {len(smiles)}")
+    places = [place for place, molecule in enumerate(molecules) if molecule is not None]
+    if count > len(places):
+        raise UserError(
+            f"select.d_opt_size: {count} asked for, the test set has {len(places)} readable ones"
+        )
     generator = GetMorganGenerator(radius=2, fpSize=2048)
-    fingerprints = []
-    for text in smiles:
-        molecule = Chem.MolFromSmiles(text)
-        if molecule is None:
-            raise UserError(f"SMILES '{text}' cannot be read: mend it in the identifiers' table")
-        fingerprints.append(generator.GetFingerprint(molecule))
-    first = int(rng.integers(len(smiles)))
-    picker = MaxMinPicker()
-    return list(picker.LazyBitVectorPick(fingerprints, len(fingerprints), count, [first]))
+    fingerprints = [generator.GetFingerprint(molecules[place]) for place in places]
+    first = int(rng.integers(len(places)))
+    picked = MaxMinPicker().LazyBitVectorPick(fingerprints, len(places), count, [first])
+    return [places[i] for i in picked]

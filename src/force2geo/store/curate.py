@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from force2geo.files import hash_value, write_table
+from force2geo.errors import UserError
+from force2geo.files import (
+    folder_fingerprint,
+    hash_value,
+    printable,
+    source_hash,
+    write_table,
+)
+from force2geo.locks import locked
 from force2geo.logs import LogError, parse_log
 from force2geo.logs.archives import Entry, iterate_logs
 from force2geo.store.assemble import RejectedError, add_log, in_order
@@ -20,7 +28,9 @@ if TYPE_CHECKING:
     from force2geo.logs.names import NamePattern
     from force2geo.store.identifiers import Identifiers
 
-REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason", "atoms", "steps")
+REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason", "atoms", "steps", "kind")
+"""`kind` says what a row is about: a `log` left out, a `file` that is no log, the `archive` itself,
+a `stage` of a molecule that another shard has, too, or a `note` on a log that was taken."""
 _COMMIT_BYTES = 1 << 25
 _COMMIT_LOGS = 2_000
 
@@ -43,12 +53,13 @@ class _Curator:
 
     def take(self, entry: Entry, writer: StoreWriter) -> None:
         """Put a log in its molecule or among the rejects."""
-        row: dict[str, Any] = dict.fromkeys(REJECT_COLUMNS, "")
-        row |= {"source": self.source.name, "file": entry.name, "offset": 0}
-        row |= {"atoms": 0, "steps": 0}
+        path = printable(entry.name)
+        row = reject_row(source=self.source.name, file=path)
         try:
-            name = self.pattern.read(entry.name)
-            if name is not None:
+            name = self.pattern.read(path)
+            if name is None:
+                row["kind"] = "file" if path else "archive"
+            else:
                 row |= {"cid": name.cid, "stage": name.stage}
             if entry.content is None:
                 raise RejectedError(entry.reason)
@@ -65,7 +76,10 @@ class _Curator:
             replaced = add_log(self.current, log, name)
             self.counts.read += 1
             if replaced:
+                # The row stands for the earlier log, which is in the shard no more.
+                self.counts.rejected += 1
                 writer.rows.append(row | {"reason": replaced})
+            writer.rows += [row | {"kind": "note", "reason": note} for note in log.notes]
         except (LogError, RejectedError) as error:
             self.counts.rejected += 1
             for key in ("offset", "atoms", "steps"):
@@ -79,10 +93,18 @@ class _Curator:
         self.current = None
 
 
+def reject_row(**values: Any) -> dict[str, Any]:
+    """Return a row of the rejects, of a log if nothing else is said."""
+    row: dict[str, Any] = dict.fromkeys(REJECT_COLUMNS, "")
+    return row | {"offset": 0, "atoms": 0, "steps": 0, "kind": "log"} | values
+
+
 def _fingerprint(source: Path, name_pattern: str, identifiers: str) -> str:
-    """Return what tells whether an interrupted run may be taken up."""
+    """Return what tells whether an interrupted run may be taken up: logs, settings and readers."""
     stat = source.stat()
-    return hash_value([str(source), stat.st_size, stat.st_mtime_ns, name_pattern, identifiers])
+    logs = folder_fingerprint(source) if source.is_dir() else [stat.st_size, stat.st_mtime_ns]
+    readers = source_hash("logs", "store", "trajectory.py", "elements.py", "units.py")
+    return hash_value([str(source), logs, name_pattern, identifiers, readers])
 
 
 def curate(
@@ -98,8 +120,23 @@ def curate(
 
     A bad log never stops the shard: it becomes a row of the rejects. A run that was killed is
     taken up at its last commit and gives the same shard. `target` appears last, when all is done.
+    `UserError` when another process curates the same `target`.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.exists():
+        raise UserError(f"{source}: no such archive, file or folder")
+    with locked(target):
+        return _curate(source, target, rejects, index, pattern, identifiers, progress)
+
+
+def _curate(
+    source: Path,
+    target: Path,
+    rejects: Path,
+    index: Path,
+    pattern: NamePattern,
+    identifiers: Identifiers,
+    progress: Callable[[int], Any],
+) -> Counts:
     part = target.with_name(f".{target.name}.partial")
     fingerprint = _fingerprint(source, pattern.text, identifiers.fingerprint())
     writer = StoreWriter(part)

@@ -4,6 +4,9 @@ A column of numbers printed with d decimals is a column of integers over 10**d, 
 kept, so that nothing is lost and nothing is added. Along a path the integers change little from
 step to step: differences are kept where that is shorter. Signs go to the lowest bit (zigzag), and
 byte k of all values stands together (byte plane k), high planes being mostly zeros.
+
+Programs print "-0.0000000". Integers have one zero only, so that where there are negative ones a
+bit a value follows the planes, and a fourth number in the code, the count of their bytes, says so.
 """
 
 from __future__ import annotations
@@ -31,8 +34,13 @@ def _integers(values: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def encode(values: np.ndarray) -> tuple[bytes, list[int]]:
-    """Return the bytes of (T,m) float64 values and `[decimals, differences (0 or 1), planes]`."""
-    integers, decimals = _integers(np.ascontiguousarray(values, dtype=np.float64))
+    """Return the bytes of (T,m) float64 values and their code.
+
+    The code is `[decimals, differences (0 or 1), planes]`, and with negative zeros the number of
+    bytes that say which zeros are.
+    """
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    integers, decimals = _integers(values)
     difference = 0
     if decimals != RAW and len(integers) > 1:
         steps = np.diff(integers, axis=0)
@@ -40,17 +48,28 @@ def encode(values: np.ndarray) -> tuple[bytes, list[int]]:
             integers, difference = np.concatenate([integers[:1], steps]), 1
     code = ((integers << 1) ^ (integers >> 63)).astype("<u8").ravel()
     planes = (int(code.max(initial=0)).bit_length() + 7) // 8
-    return code.view(np.uint8).reshape(-1, 8)[:, :planes].T.tobytes(), [
-        decimals,
-        difference,
-        planes,
-    ]
+    data, about = code.view(np.uint8).reshape(-1, 8)[:, :planes].T.tobytes(), []
+    negative = np.signbit(values) & (values == 0)
+    if decimals != RAW and negative.any():
+        bits = np.packbits(negative).tobytes()
+        data, about = data + bits, [len(bits)]
+    return data, [decimals, difference, planes, *about]
+
+
+def size(shape: tuple[int, int], code: list[int]) -> int:
+    """Return how many bytes `encode` made of (T,m) values."""
+    return shape[0] * shape[1] * code[2] + (code[3] if len(code) > 3 else 0)
 
 
 def decode(data: memoryview, shape: tuple[int, int], code: list[int]) -> np.ndarray:
     """Return the (T,m) values of bytes; `ValueError` when their number does not fit."""
-    decimals, difference, planes = code
+    decimals, difference, planes = code[:3]
     count = shape[0] * shape[1]
+    signs_of_zeros = None
+    if len(code) > 3:
+        if len(data) != size(shape, code):
+            raise ValueError(f"{len(data)} bytes, {size(shape, code)} expected")
+        signs_of_zeros, data = data[planes * count :], data[: planes * count]
     rows = np.frombuffer(data, dtype=np.uint8).reshape(planes, count)
     # A record is a few thousand numbers, so that each pass counts: few and narrow ones.
     width = 4 if planes <= 4 else 8
@@ -67,4 +86,8 @@ def decode(data: memoryview, shape: tuple[int, int], code: list[int]) -> np.ndar
         return integers.astype(np.int64).view(np.float64)
     if difference:
         integers = np.add.accumulate(integers, axis=0, dtype=np.int64)
-    return integers / _POWERS[decimals]
+    values = integers / _POWERS[decimals]
+    if signs_of_zeros is not None:
+        bits = np.unpackbits(np.frombuffer(signs_of_zeros, dtype=np.uint8), count=count)
+        values.reshape(-1)[np.flatnonzero(bits)] = -0.0
+    return values

@@ -14,6 +14,8 @@ from force2geo.molecules import read_molecules
 if TYPE_CHECKING:
     from pathlib import Path
 
+_ESCAPE = "backslashreplace"
+
 
 class Identifiers:
     """`get(cid)` gives `(smiles, inchi)`, empty texts for a CID that is not in the table.
@@ -30,7 +32,7 @@ class Identifiers:
             return
         with path.open("rb") as handle:
             header = handle.readline()
-        self._columns = next(csv.reader([header.decode("utf-8-sig").strip()]), [])
+        self._columns = next(csv.reader([header.decode("utf-8-sig", _ESCAPE).strip()]), [])
         if self._columns[:1] != ["cid"]:
             self._held = {m.cid: (m.smiles, m.inchi) for m in read_molecules(path)}
             return
@@ -45,8 +47,9 @@ class Identifiers:
             for number, line in enumerate(handle, start=2):
                 if line.strip():
                     cid = line.split(b",", 1)[0].strip(b' "')
-                    if not cid.isdigit():
-                        raise UserError(f"{path}, line {number}: '{cid.decode()}' is not a CID")
+                    if not cid.isdigit() or len(cid) > 18:
+                        text = cid.decode("utf-8", _ESCAPE)
+                        raise UserError(f"{path}, line {number}: '{text}' is not a CID")
                     cids.append(int(cid))
                     places.append(start)
                 start += len(line)
@@ -55,14 +58,17 @@ class Identifiers:
         self._places = np.array(places, dtype=np.int64)[order]
 
     def get(self, cid: str) -> tuple[str, str]:
-        """Return SMILES and InChI of a CID."""
+        """Return SMILES and InChI of a CID; a text that is no number has none."""
+        if not (cid.isascii() and cid.isdigit()) or len(cid) > 18:
+            return "", ""
         row = int(np.searchsorted(self._cids, int(cid)))
         if row == len(self._cids) or self._cids[row] != int(cid):
             return self._held.get(cid, ("", ""))
         assert self.path is not None
         with self.path.open("rb") as handle:
             handle.seek(int(self._places[row]))
-            line = handle.readline().decode("utf-8")
+            # SMILES and InChI are ASCII; what else stands in the line may be of any encoding.
+            line = handle.readline().decode("utf-8", _ESCAPE)
         values = dict(zip(self._columns, next(csv.reader(io.StringIO(line))), strict=False))
         return values.get("smiles", ""), values.get("inchi", "")
 

@@ -1,9 +1,10 @@
-"""What an InChI says a log must hold."""
+"""What SMILES and InChI say: the molecule, and what its logs must hold."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,17 @@ _PART = re.compile(r"(\d*)((?:[A-Z][a-z]?\d*)+)")
 _ELEMENT = re.compile(r"([A-Z][a-z]?)(\d*)")
 _CHARGE = re.compile(r"/([qp])([^/]*)")
 _SIGNED = re.compile(r"(\d*)\*?([+-]\d+)")
+
+
+def read_molecule(smiles: str, inchi: str) -> Any | None:
+    """Return RDKit's molecule of a SMILES or, where that says nothing, of an InChI, else None."""
+    from rdkit import Chem, RDLogger
+
+    RDLogger.DisableLog("rdApp.*")
+    molecule = Chem.MolFromSmiles(smiles) if smiles.strip() else None
+    if molecule is None and inchi.strip():
+        molecule = Chem.MolFromInchi(inchi)
+    return molecule if molecule is not None and molecule.GetNumAtoms() else None
 
 
 def inchi_contents(inchi: str) -> tuple[Counter[int], int] | None:

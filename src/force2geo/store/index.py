@@ -4,27 +4,33 @@ Parquet columns: `cid`, `shard`, `smiles`, `inchi`, `inchikey`, `scaffold`, `for
 `atoms`, `heavy_atoms`, `charge`, `multiplicity`; of each stage `<stage>_steps`, `_status`
 (`converged`, `not converged`, `abnormal`, empty without the stage), `_program`, `_functional`,
 `_energy_first`, `_energy_last` (Hartree), `_max_gradient_first`, `_max_gradient_last` (largest
-norm of an atom's gradient, Hartree/bohr); of the last DFT stage `dft_converged`, `homo`, `lumo`
-(Hartree) and `gap` (eV); `notes` names stages that do not start where the last one ended.
+norm of an atom's gradient, Hartree/bohr); of the last DFT stage that converged, or else the last,
+`dft_converged`, `homo`, `lumo` (Hartree) and `gap` (eV). `notes` names stages that do not start
+where the one before ended, identifiers that cannot be read, and what reading the logs mended or
+left out. `scaffold` is null, and `inchikey` empty, where no identifier can be read; a molecule
+without rings has an empty scaffold.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from force2geo.elements import SYMBOLS
 from force2geo.files import atomic_path
-from force2geo.store.identity import formula
+from force2geo.store.identity import formula, read_molecule
 from force2geo.store.lmdb_store import read_shard
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 from force2geo.units import HARTREE_TO_EV
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from force2geo.trajectory import Stage, Trajectory
 
@@ -33,6 +39,8 @@ _WHOLE = ("atoms", "heavy_atoms", "charge", "multiplicity")
 _NUMBERS = ("energy_first", "energy_last", "max_gradient_first", "max_gradient_last")
 _BREAK = 0.01  # Å: logs round, and programs turn molecules, which distances do not feel
 _ROWS = 2_000
+BREAK_NOTE = r"\w+ starts [\d.]+ A off"
+"""What `notes` say of a stage that does not start where the one before ended, a pattern."""
 
 
 def schema() -> pa.Schema:
@@ -48,17 +56,15 @@ def schema() -> pa.Schema:
     return pa.schema([*fields, ("gap", pa.float64()), ("notes", pa.string())])
 
 
-def _identifiers(smiles: str, inchi: str) -> tuple[str, str]:
-    from rdkit import Chem, RDLogger
+def _identifiers(smiles: str, inchi: str) -> tuple[str, str | None]:
+    """Return InChIKey and Bemis–Murcko scaffold, empty and None when nothing can be read."""
+    from rdkit import Chem
     from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 
-    RDLogger.DisableLog("rdApp.*")
-    molecule = Chem.MolFromSmiles(smiles) if smiles else None
-    if molecule is None and inchi:
-        molecule = Chem.MolFromInchi(inchi)
+    molecule = read_molecule(smiles, inchi)
     key = (Chem.InchiToInchiKey(inchi) or "") if inchi else ""
     if molecule is None:
-        return key, ""
+        return key, None
     return key or Chem.MolToInchiKey(molecule), MurckoScaffoldSmiles(mol=molecule)
 
 
@@ -80,6 +86,13 @@ def breaks(trajectory: Trajectory) -> list[str]:
                 found.append(f"{name} starts {change:.2f} A off")
         last = stage
     return found
+
+
+def _notes(trajectory: Trajectory, scaffold: str | None) -> list[str]:
+    notes = breaks(trajectory)
+    if scaffold is None and (trajectory.smiles or trajectory.inchi):
+        notes.append("SMILES and InChI cannot be read")
+    return notes + [f"{k}: {note}" for k, s in trajectory.stages.items() for note in s.notes]
 
 
 def _status(stage: Stage) -> str:
@@ -114,7 +127,7 @@ def index_row(trajectory: Trajectory, shard: str) -> dict[str, Any]:
         "heavy_atoms": int((numbers > 1).sum()),
         "charge": trajectory.charge,
         "multiplicity": trajectory.multiplicity,
-        "notes": "; ".join(breaks(trajectory)),
+        "notes": "; ".join(_notes(trajectory, scaffold)),
     }
     for name in PATH_STAGES + POINT_SETS:
         stage = trajectory.stages.get(name)
@@ -127,7 +140,7 @@ def index_row(trajectory: Trajectory, shard: str) -> dict[str, Any]:
             row[f"{name}_energy_last"] = _number(stage.energies[-1])
             row[f"{name}_max_gradient_first"] = _steepest(stage.gradients[0])
             row[f"{name}_max_gradient_last"] = _steepest(stage.gradients[-1])
-    last = trajectory.stages.get("dft_2nd", trajectory.stages.get("dft_1st"))
+    last = trajectory.final_dft
     if last is not None:
         row |= {"dft_converged": last.converged, "homo": last.homo, "lumo": last.lumo}
         if last.homo is not None and last.lumo is not None:
@@ -135,19 +148,20 @@ def index_row(trajectory: Trajectory, shard: str) -> dict[str, Any]:
     return row
 
 
+def write_rows(writer: pq.ParquetWriter, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows of an index, in pieces; return how many there were."""
+    import pyarrow as pa
+
+    columns, left, count = schema(), iter(rows), 0
+    while part := list(itertools.islice(left, _ROWS)):
+        writer.write_table(pa.Table.from_pylist(part, schema=columns))
+        count += len(part)
+    return count
+
+
 def write_index(shard: Path, target: Path, name: str) -> int:
     """Write a shard's index, one row per trajectory, under the shard's `name`; return how many."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns, count = schema(), 0
-    with atomic_path(target) as part, pq.ParquetWriter(part, columns) as writer:
-        rows: list[dict[str, Any]] = []
-        for trajectory in read_shard(shard):
-            rows.append(index_row(trajectory, name))
-            if len(rows) == _ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema=columns))
-                count, rows = count + len(rows), []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema=columns))
-        return count + len(rows)
+    with atomic_path(target) as part, pq.ParquetWriter(part, schema()) as writer:
+        return write_rows(writer, (index_row(t, name) for t in read_shard(shard)))

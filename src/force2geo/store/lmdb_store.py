@@ -13,7 +13,7 @@ from force2geo.errors import UserError
 from force2geo.store.record import Record, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from force2geo.trajectory import Trajectory
@@ -94,6 +94,13 @@ class StoreWriter(RawWriter):
                 data = transaction.get(cid.encode())
         return None if data is None else Record(data).trajectory()
 
+    def __contains__(self, cid: str) -> bool:
+        """Tell whether a trajectory is stored, or waits, under a CID."""
+        if cid.encode() in self.pending:
+            return True
+        with self.environment.begin() as transaction:
+            return transaction.get(cid.encode()) is not None
+
     def state(self) -> dict[str, Any] | None:
         """Return the state of the last commit, None in a new file."""
         with self.environment.begin() as transaction:
@@ -154,8 +161,13 @@ def _close_inherited() -> None:
 os.register_at_fork(after_in_child=_close_inherited)
 
 
+def _cid(key: Any) -> str:
+    """Return a CID, given as a number or a text with or without leading zeros, as it is stored."""
+    return str(key).zfill(9)
+
+
 class Shard:
-    """A readable shard: `shard[cid]`, `len`, iteration in ascending CID.
+    """A readable shard: `shard[cid]`, `cid in shard`, `len`, iteration over its CIDs, ascending.
 
     It may be used in several threads, sent to other processes and used after a fork: each
     process opens the file when it first reads.
@@ -164,6 +176,9 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._environment: tuple[int, lmdb.Environment] | None = None
+
+    def __repr__(self) -> str:
+        return f"Shard({str(self.path)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_environment": None}
@@ -182,28 +197,42 @@ class Shard:
                 )
                 _OPEN[key] = environment
         except (lmdb.Error, OSError) as error:
-            raise UserError(f"{self.path}: not a readable shard ({error})") from None
+            advice = ": raise the limit, ulimit -n" if "Too many open files" in str(error) else ""
+            raise UserError(f"{self.path}: not a readable shard ({error}{advice})") from None
         self._environment = (process, environment)
         return environment
 
     def __len__(self) -> int:
         return int(self._open().stat()["entries"])
 
+    def __iter__(self) -> Iterator[str]:
+        return (cid for cid, _ in self.walk())
+
+    def __contains__(self, cid: object) -> bool:
+        with self._open().begin() as transaction:
+            return transaction.get(_cid(cid).encode()) is not None
+
     def cids(self) -> list[str]:
         """Return the CIDs in ascending order."""
-        with self._open().begin() as transaction:
-            return [key.decode() for key in transaction.cursor().iternext(values=False)]
+        return list(self)
 
-    def record(self, cid: str) -> Record:
+    def record(self, cid: str | int) -> Record:
         """Return the record of a molecule, undecoded (`KeyError` when it is not here)."""
         with self._open().begin() as transaction:
-            data = transaction.get(cid.encode())
+            data = transaction.get(_cid(cid).encode())
         if data is None:
-            raise KeyError(cid)
+            raise KeyError(f"{_cid(cid)} is not in {self.path}")
         return Record(data)
 
-    def __getitem__(self, cid: str) -> Trajectory:
+    def __getitem__(self, cid: str | int) -> Trajectory:
         return self.record(cid).trajectory()
+
+    def walk(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Yield each CID, ascending, with what reads its record's bytes before the next."""
+        with self._open().begin() as transaction:
+            cursor = transaction.cursor()
+            for key in cursor.iternext(values=False):
+                yield key.decode(), cursor.value
 
     def records(self) -> Iterator[Record]:
         """Yield all records, undecoded."""

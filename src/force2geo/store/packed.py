@@ -4,6 +4,7 @@ Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `
 (N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,), `source`
 (S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`. They lie contiguous and
 uncompressed, 25 bytes an atom and 27 a snapshot, so that a file larger than memory can be mapped.
+The attribute `charge_states` (K,2) lists each charge and multiplicity that is in the file.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class PackedWriter:
         self.sources = list(sources)
         self._files = {name: tempfile.TemporaryFile(dir=path.parent) for name in COLUMNS}  # noqa: SIM115
         self._atoms = 0
+        self._states: set[tuple[int, int]] = set()
         self._write({"ptr": np.zeros(1, dtype=np.int64)})
 
     def _write(self, values: dict[str, np.ndarray]) -> None:
@@ -63,9 +65,15 @@ class PackedWriter:
         forces: np.ndarray,
         source: str,
         split: str,
+        state: tuple[int, int] = (0, 1),
     ) -> None:
-        """Append T snapshots of one molecule: (n,), (T,n,3) Å, (T,) eV, (T,n,3) eV/Å."""
+        """Append T snapshots of one molecule: (n,), (T,n,3) Å, (T,) eV, (T,n,3) eV/Å.
+
+        `state` is its charge and its multiplicity.
+        """
         count, atoms = positions.shape[:2]
+        if count:
+            self._states.add(state)
         values = {
             "atomic_numbers": np.tile(atomic_numbers, count),
             "positions": positions.reshape(-1, 3).astype(np.float32),
@@ -83,6 +91,8 @@ class PackedWriter:
         """Write the file; `references` that moved its energies are kept as attributes."""
         with h5py.File(self.path, "w") as file:
             file.attrs["sources"] = self.sources
+            states = np.array(sorted(self._states), dtype=np.int64)
+            file.attrs["charge_states"] = states.reshape(-1, 2)
             if references:
                 file.attrs["levels"] = [str(level) for level in references]
                 file.attrs["level_references"] = np.array(list(references.values()))

@@ -87,9 +87,21 @@ def _stage(name: str, steps: list[dict[str, Any]], symbols: list[str]) -> Stage:
     )
 
 
+def _cid(key: bytes) -> str:
+    """Return a key as a nine-digit CID; any other key would be cut, or be another molecule's."""
+    text = key.decode("ascii", "replace")
+    if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > 9:
+        raise PublishedFormatError("the key is not a CID, a number of at most nine digits")
+    return text.lstrip("0").zfill(9)
+
+
 def decode(key: bytes, value: bytes) -> Trajectory:
-    """Return the trajectory of a published record; `PublishedFormatError` when it is none."""
+    """Return the trajectory of a published record; `PublishedFormatError` when it is none.
+
+    The format has no charge and no multiplicity: see `published.set_charge`.
+    """
     try:
+        cid = _cid(key)
         stages = loads(_decompress(value))
         present = {STAGE_NAMES[k]: steps for k, steps in stages.items() if steps}
         if not present:
@@ -97,7 +109,7 @@ def decode(key: bytes, value: bytes) -> Trajectory:
         first = next(iter(present.values()))[0]["coordinates"]
         symbols = [atom["atom"] for atom in first]
         return Trajectory(
-            cid=key.decode("ascii").zfill(9),
+            cid=cid,
             atomic_numbers=np.array([atomic_number(s) for s in symbols], dtype=np.uint8),
             stages={name: _stage(name, steps, symbols) for name, steps in present.items()},
         )

@@ -1,17 +1,20 @@
 """A trajectory as bytes: self-describing, lossless, nothing that can run code.
 
-Layout, version 2, little-endian:
+Layout, version 3, little-endian:
 
     4 bytes   b"F2GR"
-    1 byte    version, 2
+    1 byte    version, 3
+    1 byte    number of the header's dictionary (`dictionaries`)
     4 bytes   length H of the header
-    H bytes   header: a Zstandard frame (dictionary: `_DICTIONARY` below) of JSON
+    H bytes   header: a Zstandard frame of JSON
     …         one Zstandard frame per stage, in the header's order, of the length it gives
+
+Version 2, which is still read, has no number of a dictionary: it is the first.
 
 The header holds `cid`, `z` (atomic numbers), `q`, `m` (charge, multiplicity), `smiles`, `inchi`
 and `stages`: per name the number of steps `n`, the frame's length `bytes`, under `is` what
 `Stage` says of program and level where it is not the default, and `code`: for positions and
-gradients the three numbers of `fixed_point`. A stage's frame holds energies (n) as float64, then
+gradients the numbers of `fixed_point`. A stage's frame holds energies (n) as float64, then
 the byte planes of positions (n, 3·atoms) and of gradients (n, 3·atoms). An energy that a step
 did not print is NaN; steps without gradient are listed in `no_gradient` and stand as zeros.
 
@@ -29,48 +32,35 @@ import numpy as np
 import zstandard
 
 from force2geo.store import fixed_point
+from force2geo.store.dictionaries import NEWEST, TEXTS, dictionary
 from force2geo.trajectory import Stage, Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MAGIC = b"F2GR"
-_VERSION = 2
+_VERSION = 3
+_FIRST_DICTIONARY = 1  # that of version 2
 _LEVEL = 12
 _SCALARS = (
     "program", "version", "method", "basis", "functional", "spherical", "converged", "status",
-    "homo", "lumo", "dipole", "origin",
+    "homo", "lumo", "dipole", "origin", "notes",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "basis": "", "functional": "", "spherical": None, "converged": True, "status": "normal",
-    "homo": None, "lumo": None, "dipole": None, "origin": [],
+    "homo": None, "lumo": None, "dipole": None, "origin": [], "notes": [],
 }  # fmt: skip
-# Part of the format: headers are short and alike, and compress far better with an example.
-_DICTIONARY = zstandard.ZstdCompressionDict(
-    b'"smiles":"C[C@@H](c1ccccc1)N(C)C(=O)OCCO","inchi":"InChI=1S/C10H14N2O2/c1-2-3-4-5-6-7-8-9'
-    b'-10-11-12-13-14-15-16/h1-7,9H,8H2,1-3H3,(H,12,13)/t7-/m0/s1","program":"smash","version":'
-    b'"3.0.2","homo":-0.2,"lumo":0.1,"dipole":[0.0,0.0,0.0],"dft_2nd":{"n":3,"dft_1st":{"n":31,'
-    b'"bytes":9000,"code":[[10,1,5],[7,0,3]],"is":{"program":"firefly","version":"8.0.1","me'
-    b'thod":"b3lyp","basis":"6-31g*","functional":"b3lyp(vwn5)","spherical":false},"hf":{"n":6,'
-    b'"code":[[10,1,5],[7,1,3]],"is":{"program":"gamess","version":"1 OCT 2010 (R1)","method'
-    b'":"hf","basis":"sto-6g","spherical":false},{"cid":"000000001","q":0,"m":1,"z":[6,6,6,6,7,'
-    b'7,8,8,1,1,1,1,1,1],"stages":{"pm3":{"n":47,"bytes":10000,"code":[[10,1,5],[7,1,3'
-    b']],"is":{"program":"gamess","version":"1 OCT 2010 (R1)","method":"pm3","basis":"pm3"',
-    dict_type=zstandard.DICT_TYPE_RAWCONTENT,
-)
-
-
 _LOCAL = threading.local()
 
 
-def _decompressors() -> tuple[zstandard.ZstdDecompressor, zstandard.ZstdDecompressor]:
-    """Return this thread's decompressors of headers and of stages, slow to make, fast to use."""
+def _decompressor(number: int) -> zstandard.ZstdDecompressor:
+    """Return this thread's decompressor of a dictionary (0: none), slow to make, fast to use."""
     try:
-        return _LOCAL.decompressors
-    except AttributeError:
-        pair = zstandard.ZstdDecompressor(dict_data=_DICTIONARY), zstandard.ZstdDecompressor()
-        _LOCAL.decompressors = pair
-        return pair
+        return _LOCAL.decompressors[number]
+    except (AttributeError, KeyError):
+        made = zstandard.ZstdDecompressor(dict_data=dictionary(number) if number else None)
+        _LOCAL.__dict__.setdefault("decompressors", {})[number] = made
+        return made
 
 
 _DAMAGE = (
@@ -121,8 +111,10 @@ def encode(trajectory: Trajectory) -> bytes:
         frame, header["stages"][name] = _encode_stage(stage)
         frames.append(frame)
     text = json.dumps(header, separators=(",", ":")).encode()
-    packed = zstandard.ZstdCompressor(level=19, dict_data=_DICTIONARY).compress(text)
-    return b"".join([_MAGIC, bytes([_VERSION]), struct.pack("<I", len(packed)), packed, *frames])
+    packed = zstandard.ZstdCompressor(level=19, dict_data=dictionary(NEWEST)).compress(text)
+    return b"".join(
+        [_MAGIC, bytes([_VERSION, NEWEST]), struct.pack("<I", len(packed)), packed, *frames]
+    )
 
 
 class Record:
@@ -131,15 +123,26 @@ class Record:
     def __init__(self, data: bytes) -> None:
         if data[:4] != _MAGIC:
             raise RecordError("not a force2geo record")
-        if data[4:5] != bytes([_VERSION]):
-            raise RecordError(f"record version {data[4:5].hex()}, this reads {_VERSION}")
+        version = data[4:5]
+        if version == b"\x03":
+            number, place = data[5] if len(data) > 5 else 0, 6
+        elif version == b"\x02":
+            number, place = _FIRST_DICTIONARY, 5
+        else:
+            raise RecordError(
+                f"record version {version.hex()}, this reads 02 and 03: update force2geo, or "
+                "curate the logs again"
+            )
+        if number not in TEXTS:
+            raise RecordError(f"record of dictionary {number}, unknown here: update force2geo")
         self._data = memoryview(data)
         self._frames = {}
         try:
-            (length,) = struct.unpack_from("<I", data, 5)
-            start = 9 + length
+            (length,) = struct.unpack_from("<I", data, place)
+            begin = place + 4
+            start = begin + length
             self.header: dict[str, Any] = json.loads(
-                _decompressors()[0].decompress(self._data[9:start])
+                _decompressor(number).decompress(self._data[begin:start])
             )
             for name, values in self.header["stages"].items():
                 self._frames[name] = (start, start + values["bytes"])
@@ -154,10 +157,10 @@ class Record:
         begin, end = self._frames[name]
         try:
             values, atoms = self.header["stages"][name], len(self.header["z"])
-            frame = memoryview(_decompressors()[1].decompress(self._data[begin:end]))
+            frame = memoryview(_decompressor(0).decompress(self._data[begin:end]))
             steps, codes = values["n"], values["code"]
             shape, place = (steps, 3 * atoms), 8 * steps
-            middle = place + steps * 3 * atoms * codes[0][2]
+            middle = place + fixed_point.size(shape, codes[0])
             gradients = fixed_point.decode(frame[middle:], shape, codes[1])
             if "no_gradient" in values:
                 gradients[values["no_gradient"]] = np.nan

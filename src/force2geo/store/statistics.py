@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from force2geo.store.index import BREAK_NOTE
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ _LONGEST = 200  # steps; the histogram's last bin takes longer paths
 
 def statistics(index: Path, rejects: Path) -> dict[str, Any]:
     """Return counts, means and histograms over an index (`store.index`) and a table of rejects.
+
+    `other_rejects` counts the rows that are about something else than a log, by kind
+    (`store.curate.REJECT_COLUMNS`).
 
     Both are read in pieces, so that memory does not grow with them. Histograms count molecules
     by number of atoms, by element and, for each stage, by number of steps.
@@ -37,15 +41,21 @@ def statistics(index: Path, rejects: Path) -> dict[str, Any]:
         atoms.update(part["atoms"].tolist())
         heavy.update(part["heavy_atoms"].tolist())
         elements.update(element for row in part["elements"] for element in row.split())
-        broken += int((part["notes"] != "").sum())
+        broken += int(part["notes"].str.contains(BREAK_NOTE).sum())
         for stage in stages:
             present = part[part[f"{stage}_steps"] > 0]
             steps[stage].update(present[f"{stage}_steps"].tolist())
             status[stage].update(present[f"{stage}_status"].tolist())
             programs[stage].update(present[f"{stage}_program"].tolist())
     reasons: Counter[str] = Counter()
-    for part in pd.read_csv(rejects, usecols=["reason"], dtype=str, chunksize=100_000):
-        reasons.update(part["reason"].tolist())
+    others: Counter[str] = Counter()
+    read = pd.read_csv(
+        rejects, usecols=["reason", "kind"], dtype=str, chunksize=100_000, keep_default_na=False
+    )
+    for part in read:
+        logs = part["kind"] == "log"
+        reasons.update(part["reason"][logs].tolist())
+        others.update(part["kind"][~logs].tolist())
     total = sum(atoms.values())
     result: dict[str, Any] = {
         "trajectories": total,
@@ -58,6 +68,7 @@ def statistics(index: Path, rejects: Path) -> dict[str, Any]:
         "trajectories_with_breaks": broken,
         "rejected_logs": sum(reasons.values()),
         "reject_reasons": dict(reasons.most_common(50)),
+        "other_rejects": dict(others.most_common()),
     }
     for stage in stages:
         counts = steps[stage]

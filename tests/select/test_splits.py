@@ -1,0 +1,330 @@
+"""Diversity picking, splits by molecule, and what pretraining must not see."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem, DataStructs
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+from force2geo.cli import main
+from force2geo.errors import UserError
+from force2geo.select.leakage import read_test_sets
+from force2geo.select.maxmin import maxmin
+from force2geo.select.splits import (
+    COLUMNS,
+    choose_subset,
+    ineligible,
+    pretraining_split,
+    scaffold_split,
+    select,
+)
+
+SMILES = ["C", "CC", "CCO", "c1ccccc1", "CC(=O)O", "CCN", "C1CC1", "c1ccncc1", "CCCC", "OCCO"]
+MOLECULES = [Chem.MolFromSmiles(smiles) for smiles in SMILES]
+PARTS = {"train": 0.8, "val": 0.1, "test": 0.1}
+SETTINGS = {
+    "seed": 5, "subset_size": 40, "subset_snapshots": None, "d_opt_size": 3, "fractions": PARTS,
+}  # fmt: skip
+
+
+def test_maxmin_picks_the_farthest_each_time():
+    generator = GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in SMILES]
+    picked = maxmin(MOLECULES, 6, np.random.default_rng(3))
+    assert len(set(picked)) == 6
+    for place in range(1, 6):
+        rest = [i for i in range(len(SMILES)) if i not in picked[:place]]
+        nearest = {
+            i: max(DataStructs.TanimotoSimilarity(prints[i], prints[j]) for j in picked[:place])
+            for i in rest
+        }
+        assert nearest[picked[place]] == min(nearest.values())
+
+
+def test_maxmin_start_depends_on_the_seed():
+    firsts = {maxmin(MOLECULES, 2, np.random.default_rng(seed))[0] for seed in range(30)}
+    assert len(firsts) > 3
+    with pytest.raises(UserError, match="d_opt_size"):
+        maxmin(MOLECULES, 11, np.random.default_rng(0))
+
+
+@pytest.fixture
+def index():
+    rng = np.random.default_rng(1)
+    rows = []
+    for number in range(60):
+        smiles = SMILES[number % len(SMILES)] + "C" * (number // len(SMILES))
+        rows.append({
+            "cid": f"{number:09d}", "smiles": smiles, "inchi": "", "charge": 0,
+            "multiplicity": 1, "gap": rng.uniform(3, 9),
+            "inchikey": f"KEY{number % 50:011d}-A", "scaffold": f"s{number % 13}" * (number % 3),
+            "dft_1st_steps": 5 if number < 50 else 0, "dft_converged": True,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_selection_is_by_molecule_and_reproducible(index):
+    one, two = select(index, SETTINGS), select(index, SETTINGS)
+    assert one == two and len(one["subset"]) == 40
+    for name in ("random", "scaffold"):
+        parts = [set(one[name][part]) for part in ("train", "val", "test")]
+        assert set.union(*parts) == set(one["subset"])
+        assert sum(map(len, parts)) == 40 and all(parts)
+    assert set(one["d_opt"]) <= set(one["random"]["test"]) and len(set(one["d_opt"])) == 3
+    assert select(index, SETTINGS | {"seed": 6})["hash"] != one["hash"]
+
+
+def test_no_scaffold_in_two_parts(index):
+    split = scaffold_split(index, {"train": 0.8, "val": 0.1, "test": 0.1})
+    scaffold = index.set_index("cid")["scaffold"]
+    parts = {part: {scaffold[cid] for cid in cids} for part, cids in split.items()}
+    assert not parts["train"] & parts["val"] and not parts["train"] & parts["test"]
+    assert not parts["val"] & parts["test"]
+
+
+def test_pretraining_never_sees_downstream_molecules_or_their_skeletons(index):
+    held = {"train": [], "val": ["000000003"], "test": ["000000004"]}
+    other = {"train": [], "val": ["000000005"], "test": []}
+    split = pretraining_split(index, [held, other], held)
+    # 53, 54 and 55 share the InChIKey skeletons of 3, 4 and 5.
+    banned = {f"{n:09d}" for n in (3, 4, 5, 53, 54, 55)}
+    assert not banned & set(split["train"]) and len(split["train"]) == 60 - 6
+    assert split["val"] == held["val"] and split["test"] == held["test"]
+
+
+def test_subset_has_the_molecules_and_snapshots_asked_for():
+    rng = np.random.default_rng(0)
+    steps = rng.geometric(1 / 30.4, 50_000)  # the mean of the published first DFT stage
+    # PubChemQCR-S takes 36.7 snapshots a molecule where the whole set has 30.4.
+    for size, wanted in ((590, 21_653), (590, 15_000), (20_000, 734_200)):
+        chosen = choose_subset(steps, size, wanted, np.random.default_rng(1))
+        assert len(set(chosen.tolist())) == size and steps[chosen].sum() == wanted
+    again = choose_subset(steps, 590, 21_653, np.random.default_rng(1))
+    first = choose_subset(steps, 590, 21_653, np.random.default_rng(1))
+    np.testing.assert_array_equal(first, again)
+    # What cannot be had is approached as far as it goes.
+    most = choose_subset(steps[:100], 10, 10**9, np.random.default_rng(1))
+    assert steps[most].sum() == np.sort(steps[:100])[-10:].sum()
+
+
+def test_other_test_sets_are_kept_out_of_pretraining(index, tmp_path):
+    (tmp_path / "molecule3d.csv").write_text("smiles\nCCO\n")
+    (tmp_path / "other.csv").write_text("inchi,note\nInChI=1S/H2O/h1H2,water\n")
+    keys = read_test_sets([tmp_path / "molecule3d.csv", tmp_path / "other.csv"])
+    assert keys == {"LFQSCWFLJHTTHZ", "XLYOFNOQVPJJNP"}
+    free = select(index, SETTINGS)
+    train = free["pretrain"]["train"]
+    key = index.set_index("cid")["inchikey"][train[0]][:14]
+    guarded = select(index, SETTINGS, frozenset([key]))
+    skeletons = index.set_index("cid")["inchikey"].str.slice(0, 14)
+    assert key not in set(skeletons[guarded["pretrain"]["train"]])
+    assert len(guarded["pretrain"]["train"]) < len(train)
+    assert guarded["counts"]["test_set_skeletons"] == 1
+    (tmp_path / "bad.csv").write_text("smiles\nC(\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_test_sets([tmp_path / "bad.csv"])
+    (tmp_path / "none.csv").write_text("name\nx\n")
+    with pytest.raises(UserError, match="needs a column"):
+        read_test_sets([tmp_path / "none.csv"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("dft_converged", False, "no DFT stage converged"),
+        ("dft_converged", None, "no DFT stage converged"),
+        ("gap", np.nan, "no orbital energies, so no gap"),
+        ("dft_1st_steps", 0, "no first DFT stage"),
+        ("inchikey", "", "no readable SMILES or InChI"),
+        ("scaffold", None, "no readable SMILES or InChI"),
+    ],
+)
+def test_what_cannot_be_in_the_subset_is_not_and_the_reason_is_counted(
+    index, column, value, reason
+):
+    index = index.iloc[:30].copy()
+    index[column] = index[column].astype(object)
+    index.loc[3:6, column] = value
+    bad = set(index["cid"][3:7])
+    result = select(index, SETTINGS | {"subset_size": None})
+    assert set(result["subset"]) == set(index["cid"]) - bad
+    for name in ("random", "scaffold"):
+        assert not bad & {cid for part in result[name].values() for cid in part}
+    assert result["counts"]["ineligible"] == {reason: 4} and result["counts"]["eligible"] == 26
+    assert set(ineligible(index)[3:7]) == {reason} and (ineligible(index)[7:] == "").all()
+
+
+def test_without_identifiers_nothing_is_eligible_and_the_error_says_so(index):
+    index["smiles"], index["inchikey"], index["scaffold"] = "", "", None
+    with pytest.raises(UserError, match=r"50 have no readable SMILES or InChI.*raw\.identifiers"):
+        select(index, SETTINGS)
+
+
+def test_one_bad_smiles_stops_nothing(index):
+    """With a key from its InChI a molecule is eligible, but has no fingerprint."""
+    index.loc[:45, "smiles"] = "C(("
+    settings_ = SETTINGS | {"subset_size": None, "d_opt_size": 1}
+    seeds = range(40)
+    picked = set()
+    for seed in seeds:
+        try:
+            result = select(index, settings_ | {"seed": seed})
+        except UserError as error:
+            assert "the test set has 0 readable ones" in str(error)
+            continue
+        picked |= set(result["d_opt"])
+        assert set(result["d_opt"]) <= set(result["random"]["test"])
+    assert picked and picked <= set(index["cid"][46:50])
+
+
+def test_molecules_that_only_have_an_inchi_are_picked(index):
+    index["inchi"] = [Chem.MolToInchi(Chem.MolFromSmiles(s)) for s in index["smiles"]]
+    expected = select(index, SETTINGS)["d_opt"]
+    index["smiles"] = ""
+    assert select(index, SETTINGS)["d_opt"] == expected
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        {"train": 0.6, "val": 0.5, "test": 0.6}, {"train": 0.8, "val": 0.1, "test": 0.2},
+        {"train": 0.5, "val": 0.1, "test": 0.1}, {"train": 1.0, "val": 0.0, "test": 0.0},
+        {"train": 1.2, "val": -0.3, "test": 0.1}, {"train": 0.9, "test": 0.1},
+    ],
+)  # fmt: skip
+def test_fractions_that_are_no_parts_of_one_whole_are_refused(index, fractions):
+    with pytest.raises(UserError, match=r"select\.fractions.*add up to 1"):
+        select(index, SETTINGS | {"fractions": fractions})
+
+
+def test_a_split_part_that_is_empty_is_an_error(index):
+    index["scaffold"] = ["a", "b"] * 30
+    with pytest.raises(UserError, match="scaffold split of 40 molecules with 2 scaffolds leaves"):
+        select(index, SETTINGS)
+    # Nobody asked for it: the others are made, and it is not there.
+    result = select(index, SETTINGS | {"splits": ["random"]})
+    assert "scaffold" not in result and len(result["random"]["test"]) == 4
+    with pytest.raises(UserError, match="leaves train empty"):
+        select(
+            index,
+            SETTINGS
+            | {"subset_size": 3, "fractions": {"train": 0.1, "val": 0.45, "test": 0.45}}
+            | {"subset_size": 4},
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([10, 1, 1], (10, 1, 1)),
+        ([1, 1, 1, 1, 1], (3, 1, 1)),
+        ([5, 2, 1, 1, 1], (8, 1, 1)),
+        ([2, 2, 2, 2, 2], (6, 2, 2)),
+        ([30, 20, 10, 10, 10, 10, 5, 3, 2], (80, 10, 10)),
+        ([97, 1, 1, 1], (97, 1, 2)),
+    ],
+)
+def test_scaffold_split_fills_its_parts_common_scaffolds_first(sizes, expected):
+    rows = [
+        {"cid": f"{place:04d}{i:05d}", "scaffold": f"s{place}"}
+        for place, size in enumerate(sizes)
+        for i in range(size)
+    ]
+    molecules = pd.DataFrame(rows).sample(frac=1.0, random_state=1)
+    split = scaffold_split(molecules, PARTS)
+    assert tuple(map(len, split.values())) == expected
+    assert sorted(itertools.chain(*split.values())) == sorted(molecules["cid"])
+    # The largest go to training.
+    groups = {part: {cid[:4] for cid in cids} for part, cids in split.items()}
+    assert max(groups["train"]) < min(groups["val"] | groups["test"])
+
+
+def test_pretraining_is_kept_from_every_downstream_test_set(index):
+    """Worked out by hand from the splits: no validation or test molecule, no skeleton of one."""
+    result = select(index, SETTINGS)
+    train = set(result["pretrain"]["train"])
+    outside = {
+        cid
+        for name in ("random", "scaffold")
+        for part in ("val", "test")
+        for cid in result[name][part]
+    }
+    assert outside - set(result["random"]["val"] + result["random"]["test"])  # scaffold adds some
+    keys = dict(zip(index["cid"], index["inchikey"].str[:14], strict=True))
+    banned = {keys[cid] for cid in outside}
+    assert train == {cid for cid in index["cid"] if keys[cid] not in banned}
+    assert result["pretrain"]["val"] == result["random"]["val"] != result["random"]["train"]
+    assert result["pretrain"]["test"] == result["random"]["test"]
+    for name in ("random", "scaffold"):
+        parts = [set(result[name][part]) for part in ("train", "val", "test")]
+        assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    assert not train & (set(result["pretrain"]["val"]) | set(result["pretrain"]["test"]))
+
+
+def test_molecules_without_a_key_stay_out_of_pretraining(index):
+    index.loc[55:, "inchikey"] = ""
+    train = select(index, SETTINGS)["pretrain"]["train"]
+    assert train and not set(train) & set(index["cid"][55:])
+
+
+def test_charged_molecules_are_counted(index):
+    index.loc[10:14, "charge"] = -1
+    index.loc[14:16, "multiplicity"] = 2
+    counts = select(index, SETTINGS | {"subset_size": None})["counts"]
+    assert counts["subset_charged_or_open_shell"] == 7
+
+
+def test_a_fingerprint_sees_two_bonds_far():
+    """Of long chains, where other radii give other distances, each pick is the farthest."""
+    rng = np.random.default_rng(11)
+    chains = ["".join(rng.choice(list("CCCNO"), 9)) for _ in range(40)]
+    molecules = [Chem.MolFromSmiles(chain) for chain in chains]
+
+    def shortfall(picked, radius):
+        """How much nearer than the farthest the picks are, at most."""
+        generator = GetMorganGenerator(radius=radius, fpSize=2048)
+        prints = [generator.GetFingerprint(molecule) for molecule in molecules]
+        nearest, worst = np.full(len(prints), 2.0), 0.0
+        for place, pick in enumerate(picked):
+            if place:
+                worst = max(worst, nearest.max() - nearest[pick])
+            similar = DataStructs.BulkTanimotoSimilarity(prints[pick], prints)
+            nearest = np.minimum(nearest, 1 - np.array(similar))
+        return worst
+
+    found = maxmin([*molecules, None], 10, np.random.default_rng(0))
+    assert len(set(found)) == 10
+    assert shortfall(found, 2) < 1e-9 < 1e-3 < min(shortfall(found, 1), shortfall(found, 3))
+
+
+def test_unreadable_molecules_are_never_picked():
+    molecules = [None, *MOLECULES, None]
+    for seed in range(20):
+        picked = maxmin(molecules, len(MOLECULES), np.random.default_rng(seed))
+        assert sorted(picked) == list(range(1, len(MOLECULES) + 1))
+    with pytest.raises(UserError, match="has 10 readable ones"):
+        maxmin(molecules, 11, np.random.default_rng(0))
+
+
+def test_test_sets_in_other_encodings_and_empty_lines(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("name,smiles\nMéthanol,CO\n".encode("latin-1"))
+    assert read_test_sets([path]) == {"OKKJLVBELUTLKV"}
+    path.write_text("name,smiles\nnothing,\n")
+    with pytest.raises(UserError, match="line 2: no readable molecule"):
+        read_test_sets([path])
+
+
+def test_the_command_reads_the_index_and_writes_the_selection(index, tmp_path, capsys):
+    index[list(COLUMNS)].assign(other=1).to_parquet(tmp_path / "index.parquet")
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS | {"test_sets": []}))
+    assert main([
+        "select", "--settings", str(tmp_path / "settings.json"), "--index",
+        str(tmp_path / "index.parquet"), "--out", str(tmp_path / "selection.json"),
+    ]) == 0  # fmt: skip
+    written = json.loads((tmp_path / "selection.json").read_text())
+    assert written == json.loads(json.dumps(select(index, SETTINGS)))
+    assert json.loads(capsys.readouterr().out)["eligible"] == 50
