@@ -19,6 +19,10 @@ class LogError(ValueError):
         self.steps = steps
 
 
+class NoLogError(LogError):
+    """A file is no log of any program that is read."""
+
+
 @dataclass
 class Log:
     """T steps of a run on n atoms, the digits printed.
