@@ -161,7 +161,7 @@ _OUT_SLOPE = re.compile(rb"CARTESIAN [XYZ] +-?\d+\.\d+ +(-?\d+\.\d+) +KCAL/ANGST
 _OUT_DONE = b"GEOMETRY OPTIMISED"
 _OUT_ATOMS = re.compile(rb"Empirical Formula:[^\n]*= +(\d+) atoms")
 # One line, or more where each but the last ends in `+` or `&`.
-_OUT_KEYWORDS = re.compile(rb"\n \*{60,}[ \t]*\n(?! \*)((?:[^\n]*[+&][ \t]*\n)*[^\n]*\n)")
+_OUT_KEYWORDS = re.compile(rb"\n \*{60,}[ \t]*\n(?! \*|[ \t]*\n)((?:[^\n]*[+&][ \t]*\n)*[^\n]*\n)")
 _OUT_CHARGE = re.compile(rb"CHARGE ON SYSTEM = +(-?\d+)")
 _OUT_GAP = re.compile(rb"HOMO LUMO ENERGIES \(EV\) = +(-?\d+\.\d+) +(-?\d+\.\d+)")
 
