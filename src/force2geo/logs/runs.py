@@ -8,7 +8,7 @@ import numpy as np
 
 from force2geo.logs.log import Log, LogError
 
-_SAME_POINT = 1e-5  # Å: a restart reads its geometry back with the digits printed
+_SAME_POINT = 1e-6  # Å: a restart reads its geometry back with the digits printed
 _NEXT_STEP = 0.3  # Å: an optimiser's step limit; a restart may begin at the step planned
 _SAME_ENERGY = 1e-5  # Hartree: two self-consistent fields at one geometry
 _MOST_PATHS = 8  # kept in view at once, so that thousands of short runs take no hours
@@ -116,6 +116,8 @@ def _continued(path: Log, run: Log) -> Log | None:
         notes=[*path.notes, *run.notes, note],
     )
     if step == len(path.energies) - 1:
+        if len(joined.energies) == len(path.energies):
+            return joined if _merit(joined) > _merit(path) else None
         return joined if run.converged or not path.converged else None
     return joined if _merit(joined) > _merit(path) else None
 
