@@ -150,11 +150,9 @@ def join_runs(logs: list[Log]) -> Log:
         else:
             paths.append(run)
         if len(paths) > _MOST_PATHS:
-            worst = min(paths, key=_merit)
-            paths = [path for path in paths if path is not worst]
-            left_out.append(worst)
-    best = max(paths, key=_merit)
-    left_out += [path for path in paths if path is not best]
+            left_out.append(paths.pop(min(range(len(paths)), key=lambda i: _merit(paths[i]))))
+    best = paths.pop(max(range(len(paths)), key=lambda i: _merit(paths[i])))
+    left_out += paths
     told = [
         f"another run in the file left out: {len(path.energies)} steps, "
         f"{'converged' if path.converged else 'not converged'}"
