@@ -74,12 +74,15 @@ def _meeting_step(path: Log, run: Log) -> tuple[int, bool] | None:
     """
     start = run.positions[0]
     # Geometries of another size need not be superposed.
-    alike = np.flatnonzero(np.abs(_size(path.positions) - _size(start)) < _SAME_POINT)
+    other = np.abs(_size(path.positions) - _size(start))
+    alike = np.flatnonzero(other < _SAME_POINT)
     if len(alike):
         away = _apart(path.positions[alike], start)
         if away.min() < _SAME_POINT:
             return int(alike[away.argmin()]), True
-    planned = not path.converged and _apart(path.positions[-1:], start)[0] < _NEXT_STEP
+    if path.converged or other[-1] > _NEXT_STEP:
+        return None
+    planned = _apart(path.positions[-1:], start)[0] < _NEXT_STEP
     return (len(path.energies) - 1, False) if planned else None
 
 
