@@ -81,6 +81,9 @@ def test_a_table_that_lost_a_row_is_still_damage(gamess):
     end = gamess.index(b"   20  H ", last)
     with pytest.raises(LogError, match="gradient of 19 of 20 atoms"):
         parse_log(gamess[:end] + gamess[gamess.index(b"\n", end) + 1 :])
+    end = gamess.rindex(b" H           1.0   4.9353327682")
+    with pytest.raises(LogError, match="coordinates of 19 of 20 atoms"):
+        parse_log(gamess[:end] + gamess[gamess.index(b"\n", end) + 1 :])
 
 
 @pytest.mark.parametrize(

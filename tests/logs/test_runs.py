@@ -80,11 +80,14 @@ def test_mirror_image_is_another_start():
     begun.positions = chiral[None] * np.array([1.0, 1.1, 1.2])[:, None, None]
     begun.gradients = np.ones((3, 4, 3))
     begun.atomic_numbers = np.array([6, 1, 9, 17], dtype=np.uint8)
-    rest = replace(begun, positions=begun.positions[1:2] * [-1, 1, 1])
-    rest.energies, rest.gradients = np.array([-9.0]), np.ones((1, 4, 3))
+    rest = replace(
+        begun,
+        positions=np.concatenate([begun.positions[1:2] * [-1, 1, 1], 5 * begun.positions[:2]]),
+        energies=np.array([-9.0, -9.1, -9.2]),
+    )
     assert join_runs([begun, rest]).energies.tolist() == [-1, -2, -3]
-    right = replace(rest, positions=begun.positions[2:3])
-    assert join_runs([begun, right]).energies.tolist() == [-1, -2, -3, -9]
+    rest.positions[0, :, 0] *= -1
+    assert join_runs([begun, rest]).energies.tolist() == [-1, -2, -9, -9.1, -9.2]
 
 
 def test_restart_may_begin_at_the_step_planned():

@@ -19,7 +19,7 @@ def path_text(log: Log) -> str:
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
 
-    frames = []
+    frames: list[Atoms] = []
     for x, energy, gradient in zip(log.positions, log.energies, log.gradients, strict=True):
         atoms = Atoms(log.atomic_numbers, x)
         atoms.info = {
