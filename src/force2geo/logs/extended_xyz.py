@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.logs.log import Log, LogError
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
+# ASE takes a version like 0.10 for a number.
+_VERSION = re.compile(rb'\bversion=(?:"([^"\n]*)"|(\S+))')
 BANNERS = (b"Properties=species:S:1:pos:R:3:forces:R:3",)
 
 
@@ -52,6 +55,7 @@ def parse(data: bytes) -> Log:
         text = "".join(f"{line}\n" for line in lines[: whole * size])
         frames = read(io.StringIO(text), index=":", format="extxyz")
         info = frames[-1].info
+        version = next(text for text in _VERSION.findall(data)[-1] if text).decode()
         numbers = frames[0].numbers
         if any(frame.numbers.tolist() != numbers.tolist() for frame in frames):
             raise LogError("the atoms change between steps")
@@ -59,7 +63,7 @@ def parse(data: bytes) -> Log:
             raise LogError(f"elements 1 to {MAX_ATOMIC_NUMBER} are read")
         return Log(
             program=str(info["program"]),
-            version=str(info["version"]),
+            version=version,
             run="optimize",
             method=str(info["method"]),
             basis="",
