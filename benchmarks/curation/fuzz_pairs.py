@@ -141,9 +141,10 @@ def pair(
     if scenario == "complete, restart turned":
         return whole + cut(turned(restart(whole, kind, step), kind, rng), kind, rng), whole
     if scenario == "complete, another molecule cut":
-        others = [other for other in texts if other != name] or [name]
-        other = others[rng.integers(len(others))]
-        return whole + cut(texts[other], kind, rng), whole
+        others = [texts[other] for other in texts if other != name]
+        # Of GAMESS and Firefly one log ships: the same with oxygen for carbon.
+        others = others or [re.sub(rb"\bC( +)6\.0", rb"O\g<1>8.0", whole)]
+        return whole + cut(others[rng.integers(len(others))], kind, rng), whole
     rest = restart(whole, kind, step)
     if scenario == "cut, restart turned":
         rest = turned(rest, kind, rng)
