@@ -18,7 +18,7 @@ from unittest import mock
 
 import numpy as np
 
-from force2geo.logs.archives import Entry
+from force2geo.logs.archives import Entry, plain_name, read_file
 from force2geo.logs.names import NamePattern
 from force2geo.logs.read import READER_FAILED
 from force2geo.store import curate as curation
@@ -35,7 +35,8 @@ PATTERN = r"(?P<cid>\d{9})\.(?P<stage>pm3|hf|dft_1st|dft_2nd|dft_points)\.log$"
 STAGES = ("pm3", "hf", "dft_1st", "dft_2nd", "dft_points")
 # What the real logs are by themselves; a fifth of the mutants come under any name.
 _FITTING = {
-    "ff80_dvb_gopt": "hf", "v110_uhf_opt": "hf", "ethanol_pm3": "pm3", "water_hf.pyscf": "hf",
+    "ff80_dvb_gopt.out": "hf", "v110_uhf_opt.out": "hf", "ethanol_pm3.aux": "pm3",
+    "ethanol_pm3.out": "pm3", "methyl_pm3.aux": "pm3", "water_hf.pyscf.log": "hf",
 }  # fmt: skip
 OPEN_LOGS = Path(__file__).resolve().parents[2] / "tests/logs/data"
 _NUMBERS = (
@@ -134,9 +135,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
-    paths = sorted(args.logs.glob("*/*.out")) + sorted(OPEN_LOGS.iterdir())
-    logs = [path.read_bytes() for path in paths]
-    stages = [_FITTING.get(path.stem, "dft_1st") for path in paths]
+    paths = sorted(args.logs.glob("*/*.out")) + sorted(OPEN_LOGS.glob("*.*"))
+    paths = [path for path in paths if path.suffix != ".md"]
+    logs = [read_file(path) for path in paths]
+    stages = [_FITTING.get(plain_name(path.name), "dft_1st") for path in paths]
     share = args.count // args.workers
     start = time.perf_counter()
     with ProcessPoolExecutor(args.workers) as pool:

@@ -62,3 +62,21 @@ def test_paths_of_other_programs_come_back(tmp_path):
     np.testing.assert_allclose(found.positions, log.positions, atol=1e-8)
     np.testing.assert_allclose(found.gradients, log.gradients, atol=1e-9)
     np.testing.assert_allclose(found.energies, log.energies, atol=1e-9)
+
+
+def test_cut_path_gives_the_steps_before_the_cut():
+    log = read_log(DATA / "water_hf.pyscf.log")
+    log.program, log.version, log.method, log.converged = "tblite", "0.4", "gfn2-xtb", True
+    text = path_text(log)
+    frame = len(text) // len(log.energies)
+    for end in range(frame + 100, len(text) - 1, 29):
+        found = parse_log(text[:end].encode())
+        steps = text[:end].count("\n") // 5
+        np.testing.assert_allclose(found.positions, log.positions[:steps], atol=1e-8)
+        assert not found.converged
+        between = text[:end].endswith("\n") and text[:end].count("\n") % 5 == 0
+        assert found.notes == ([] if between else ["the path is cut off"])
+    with pytest.raises(LogError, match="elements 1 to 100"):
+        parse_log(text.replace("\nO ", "\nMd ").encode())
+    with pytest.raises(LogError, match="atoms change"):
+        parse_log(text.replace("\nO ", "\nS ", 1).encode())

@@ -94,7 +94,6 @@ def test_other_files_are_rejected(content):
         parse_log(content)
 
 
-def test_windows_line_ends_change_nothing(shared_data):
-    content = (shared_data / "logs/smash/v302_formic_acid_b3lyp_opt.out").read_bytes()
-    plain, windows = parse_log(content), parse_log(content.replace(b"\n", b"\r\n"))
+def test_windows_line_ends_change_nothing(smash):
+    plain, windows = parse_log(smash), parse_log(smash.replace(b"\n", b"\r\n"))
     np.testing.assert_array_equal(plain.gradients, windows.gradients)

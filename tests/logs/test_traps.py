@@ -8,16 +8,6 @@ import pytest
 from force2geo.logs import LogError, parse_log
 
 
-@pytest.fixture(scope="module")
-def gamess(shared_data):
-    return (shared_data / "logs/gamess/us2017_dvb_gopt.out").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def smash(shared_data):
-    return (shared_data / "logs/smash/v302_formic_acid_b3lyp_opt.out").read_bytes()
-
-
 def same(one, other):
     for key in ("positions", "energies", "gradients", "atomic_numbers"):
         np.testing.assert_array_equal(getattr(one, key), getattr(other, key), err_msg=key)
@@ -105,8 +95,8 @@ def test_run_begun_anew_counts_alone(gamess):
     assert any("left out" in note for note in log.notes)
 
 
-def test_runs_on_other_molecules_or_levels_are_rejected(gamess, smash, shared_data):
-    other = (shared_data / "logs/smash/v302_formaldehyde_b3lyp_opt.out").read_bytes()
+def test_runs_on_other_molecules_or_levels_are_rejected(gamess, smash, real_log):
+    other = real_log("v302_formaldehyde_b3lyp_opt.out")
     with pytest.raises(LogError, match="different molecules"):
         parse_log(smash + other)
     with pytest.raises(LogError, match="differ in basis"):
@@ -124,9 +114,9 @@ def test_symmetry_unique_atoms_alone_are_not_the_molecule(gamess):
         parse_log(broken)
 
 
-@pytest.mark.parametrize("name", ["gamess/us2017_dvb_gopt.out", "smash/v110_uhf_opt.out"])
-def test_line_ends_and_stray_bytes_change_nothing(shared_data, name):
-    content = (shared_data / "logs" / name).read_bytes().replace(b"\r\n", b"\n")
+@pytest.mark.parametrize("name", ["us2017_dvb_gopt.out", "v110_uhf_opt.out"])
+def test_line_ends_and_stray_bytes_change_nothing(real_log, name):
+    content = real_log(name).replace(b"\r\n", b"\n")
     whole = parse_log(content)
     same(parse_log(content.replace(b"\n", b"\r\n")), whole)
     found = parse_log(content.replace(b"\n", b"\r\n"))

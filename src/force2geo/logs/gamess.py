@@ -14,8 +14,12 @@ from force2geo.logs.fields import (
     Tables,
     after,
     assemble,
+    charges_to_numbers,
+    cut_notes,
+    last_cut,
     number,
     origin,
+    printed,
     row_pattern,
     skip_lines,
     whole,
@@ -28,12 +32,15 @@ _ALL_ATOMS = b"COORDINATES OF ALL ATOMS ARE (ANGS)"
 _UNIQUE_ATOMS = b"COORDINATES OF SYMMETRY UNIQUE ATOMS (ANGS)"
 _FIRST_IN_BOHR = b"COORDINATES (BOHR)"
 _GRADIENT = b"GRADIENT (HARTREE/BOHR)"
+STEP, END = _GRADIENT, b" TERMINATED NORMALLY"
 _LOCATED = b"EQUILIBRIUM GEOMETRY LOCATED"
 _LABEL = rb"[ \t]*([A-Za-z]\S*[ \t]+\d+)\.\d?"
 _POSITIONS = Tables(row_pattern(_LABEL, 10), 1, "coordinates")
 _SLOPES = Tables(row_pattern(rb"[ \t]*\d+[ \t]+([A-Za-z]\S*[ \t]+\d+)\.\d?", 7), 1, "gradient")
+_ORBITAL_DIGITS, _DIPOLE_DIGITS = 4, 6
 # What both programs multiply by: the ratio of geometries their logs print in both units.
 _BOHR = 0.52917724924
+_ENERGY = re.compile(rb" FINAL [^\n]{0,50}?ENERGY IS +(\S+) +AFTER ")
 _SEMIEMPIRICAL = ("PM3", "AM1", "MNDO", "RM1")
 # GAMESS's B3LYP has the fifth form of VWN since it has B3LYP, Firefly's the first in RPA
 # parameters (its manual on DFT; PySCF on the real logs agrees for GAMESS).
@@ -60,18 +67,33 @@ def _banner(data: bytes) -> tuple[str, str]:
 def _basis(data: bytes, start: int, stop: int) -> str:
     kind = after(data, b"GBASIS=", start, stop).upper()
     gaussians = after(data, b"IGAUSS=", start, stop)
+    diffuse = "".join(
+        "+" for key in (b"DIFFSP=", b"DIFFS=") if after(data, key, start, stop) == "T"
+    )
+    d, f, p = (whole(after(data, b"N%sFUNC=" % key, start, stop), 0) for key in (b"D", b"F", b"P"))
+    if (d, f, p) in ((0, 0, 0), (1, 0, 0), (1, 0, 1)):
+        polar = "*" * (d + p)
+    else:  # 6-31g(2df,p)
+        heavy = "".join(
+            f"{count if count > 1 else ''}{name}" for count, name in ((d, "d"), (f, "f")) if count
+        )
+        light = f",{p if p > 1 else ''}p" if p else ""
+        polar = f"({heavy}{light})"
     if kind == "STO":
-        return f"sto-{gaussians}g"
-    names = {"N31": f"{gaussians}-31g", "N21": f"{gaussians}-21g", "N311": f"{gaussians}-311g"}
-    polar = whole(after(data, b"NDFUNC=", start, stop), 0)
-    return names.get(kind, kind.lower()) + "*" * min(polar, 2)
+        return f"sto-{gaussians}g{diffuse}{polar}"
+    if kind in ("N21", "N31", "N311"):
+        return f"{gaussians}-{kind[1:]}{diffuse}g{polar}"
+    return f"{kind.lower()}{diffuse}{polar}"
 
 
-def _method(program: str, energy_line: bytes, options: tuple[bytes, int, int]) -> tuple[str, str]:
+def _method(
+    program: str, basis: str, energy_line: bytes, options: tuple[bytes, int, int]
+) -> tuple[str, str]:
     """Return the method and the form of its functional."""
     label = energy_line.decode("latin-1").upper()
     for name in _SEMIEMPIRICAL:
-        if name in label:
+        # Firefly's energy line names no method; GBASIS does in both programs.
+        if name in label or name == basis.upper():
             return name.lower(), ""
     functional = after(options[0], b"DFTTYP=", *options[1:]).lower()
     named = re.search(r"FINAL (?:R|U|RO)-(\S+) ENERGY", label)
@@ -94,14 +116,13 @@ def _marks(data: bytes, mark: bytes) -> list[int]:
 def _energy(data: bytes, start: int, stop: int) -> tuple[float, bytes]:
     """Return the last energy printed between two places, NaN when there is none, and its line."""
     line = data.rfind(b" FINAL ", start, stop)
-    found = data.find(b"ENERGY IS", line, line + 60) if line >= 0 else -1
-    end = data.find(b"\n", found, found + 120) if found >= 0 else -1
-    if end < 0:
-        return np.nan, b""
-    words = data[found + 9 : end].split(None, 1)
-    energy = number(words[0], found) if words else np.nan
-    # An SCF that did not converge prints zero.
-    return (energy or np.nan), data[line:end]
+    while line >= 0:
+        match = _ENERGY.match(data, line)
+        if match:
+            # An SCF that did not converge prints zero.
+            return number(match.group(1), line) or np.nan, match.group()
+        line = data.rfind(b" FINAL ", start, line)
+    return np.nan, b""
 
 
 def _first_step(data: bytes, stop: int) -> int | None:
@@ -143,27 +164,31 @@ def parse(data: bytes) -> Log:
         what = "only the symmetry-unique ones of " if unique else ""
         raise LogError(f"coordinates of {len(rows)} atoms, {what}{atoms} expected", first)
     labels = [row[0] for row in rows]
-    positions = _POSITIONS.read(data, starts, labels, known=first)
+    numbers = charges_to_numbers(labels, first)
+    steps, energies, energy_line, slopes = list(starts), [], b"", {}
     if bohr is not None:
-        inside = _POSITIONS.read(data, [bohr], labels) * _BOHR
-        positions = np.concatenate([inside.round(10), positions])
-        starts, ends = [bohr, *starts], [head, *ends]
-
-    energies, energy_line, slopes = [], b"", {}
-    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        steps, ends = [bohr, *starts], [head, *ends]
+    for index, (start, end) in enumerate(zip(steps, ends, strict=True)):
         gradient = data.find(_GRADIENT, start, end)
         energy, line = _energy(data, start, gradient if gradient >= 0 else end)
         energies.append(energy)
         energy_line = line or energy_line
         if gradient >= 0:
             slopes[index] = skip_lines(data, gradient, 4)
-    gradients = _SLOPES.read(data, list(slopes.values()), labels)
-    steps = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
+    finished = _finished(data)
+    cut = last_cut(finished, starts, list(slopes.values()))
+    positions = _POSITIONS.read(data, starts, labels, known=first, cut=cut)
+    if bohr is not None:
+        inside = _POSITIONS.read(data, [bohr], labels) * _BOHR
+        positions = np.concatenate([inside.round(10), positions])
+    gradients = _SLOPES.read(data, list(slopes.values()), labels, cut=cut)
+    found = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
 
     written = origin(data, head)
-    method, functional = _method(program, energy_line, options)
+    basis = _basis(data, max(data.find(b"BASIS OPTIONS", 0, head), 0), head)
+    method, functional = _method(program, basis, energy_line, options)
     # The geometry printed once more when it is found has no energy and begins behind the mark.
-    last = starts[-2] if len(starts) > 1 else starts[-1]
+    last = steps[found.last]
     located = data.find(_LOCATED, last)
     semiempirical = method.upper() in _SEMIEMPIRICAL
     log = Log(
@@ -171,18 +196,19 @@ def parse(data: bytes) -> Log:
         version=version,
         run=run,
         method=method,
-        basis=_basis(data, max(data.find(b"BASIS OPTIONS", 0, head), 0), head),
+        basis=basis,
         charge=whole(after(data, b"CHARGE OF MOLECULE", summary, head), 0),
         multiplicity=whole(after(data, b" MULTIPLICITY", summary, head), 1),
-        finished=_finished(data),
+        finished=finished,
         converged=located >= 0,
-        atomic_numbers=np.array([int(label.split()[-1]) for label in labels], dtype=np.uint8),
-        positions=steps[0],
-        energies=steps[1],
-        gradients=steps[2],
+        atomic_numbers=numbers,
+        positions=found.positions,
+        energies=found.energies,
+        gradients=found.gradients,
         functional="b3lyp(vwn5)" if "VWN5" in written else functional,
         spherical=None if semiempirical else after(data, b"ISPHER=", *options[1:]) == "1",
         origin=written,
+        notes=cut_notes(positions, gradients),
     )
     occupied = after(data, b"NUMBER OF OCCUPIED ORBITALS (ALPHA)", summary, head)
     _read_last_orbitals(data, max(located, last), whole(occupied, 0), log)
@@ -190,7 +216,7 @@ def parse(data: bytes) -> Log:
 
 
 def _finished(data: bytes) -> bool:
-    end = data.rfind(b" TERMINATED NORMALLY")
+    end = data.rfind(END)
     return end >= 0 and b"EXECUTION OF" in data[max(0, end - 40) : end]
 
 
@@ -207,7 +233,7 @@ def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> Non
         line = skip_lines(data, dipole, 1)
         values = data[line : line + 200].split(b"\n", 1)[0].split()
         if len(values) == 4:
-            log.dipole = [number(value, dipole) for value in values[:3]]
+            log.dipole = printed(values[:3], _DIPOLE_DIGITS) or None
     block = data.find(b" MOLECULAR ORBITALS", start)
     if block < 0:
         block = data.find(b"EIGENVECTORS", start)
@@ -232,4 +258,6 @@ def _read_last_orbitals(data: bytes, start: int, occupied: int, log: Log) -> Non
         if indices[:1] != [b"%d" % (len(levels) + 1)] or len(energies) != len(indices):
             return
         levels += energies
-    log.homo, log.lumo = (number(level, block) for level in levels[occupied - 1 : occupied + 1])
+    frontier = printed(levels[occupied - 1 : occupied + 1], _ORBITAL_DIGITS)
+    if frontier:
+        log.homo, log.lumo = frontier

@@ -19,6 +19,10 @@ class LogError(ValueError):
         self.steps = steps
 
 
+class NoLogError(LogError):
+    """A file is no log of any program that is read."""
+
+
 @dataclass
 class Log:
     """T steps of a run on n atoms, the digits printed.
@@ -29,7 +33,7 @@ class Log:
     `functional` names the form of a density functional, `b3lyp(vwn5)` say, and is empty without
     one; `spherical` tells spherical from Cartesian functions, None without a basis. `origin`
     names another program whose results were written in this layout, empty for a genuine log;
-    `notes` say what was mended on reading.
+    `notes` say what was mended on reading, where a run was cut, and what of the file was left out.
     """
 
     program: str

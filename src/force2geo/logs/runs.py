@@ -11,6 +11,7 @@ from force2geo.logs.log import Log, LogError
 _SAME_POINT = 1e-6  # Å: a restart reads its geometry back with the digits printed
 _NEXT_STEP = 0.3  # Å: an optimiser's step limit; a restart may begin at the step planned
 _SAME_ENERGY = 1e-5  # Hartree: two self-consistent fields at one geometry
+_MOST_PATHS = 8  # kept in view at once, so that thousands of short runs take no hours
 _LEVEL = ("program", "method", "functional", "basis", "spherical", "charge", "multiplicity")
 
 
@@ -23,54 +24,141 @@ def drop_repeated_steps(log: Log) -> Log:
     same &= ~(np.abs(np.diff(log.energies)) > _SAME_ENERGY)
     if not same.any():
         return log
-    keep = np.append(True, ~same)
-    gradients = log.gradients.copy()
-    for index in np.flatnonzero(same):
-        if np.isfinite(gradients[index]).all():  # the first of the two may be the whole one
+    energies, gradients = log.energies.copy(), log.gradients.copy()
+    for index in np.flatnonzero(same):  # the first of the two may be the whole one
+        if np.isnan(energies[index + 1]):
+            energies[index + 1] = energies[index]
+        if np.isfinite(gradients[index]).all():
             gradients[index + 1] = gradients[index]
-    last = np.append(np.flatnonzero(keep)[1:], len(keep)) - 1
+    last = np.append(np.flatnonzero(~same), len(same))
     return replace(
         log,
         positions=log.positions[last],
-        energies=log.energies[last],
+        energies=energies[last],
         gradients=gradients[last],
         notes=[*log.notes, f"{int(same.sum())} repeated steps dropped"],
     )
 
 
-def _meeting_step(one: Log, other: Log) -> int | None:
-    """Return the step of a run that another one begins in place of, None when it goes elsewhere."""
-    away = np.abs(one.positions - other.positions[0]).max(axis=(1, 2))
-    nearest = int(away.argmin())
-    if away[nearest] < _SAME_POINT:
-        return nearest
-    return len(away) if away[-1] < _NEXT_STEP else None
+def _apart(path: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Return how far (T,) Å an atom of each geometry (T,n,3) is from its place in another (n,3).
+
+    Whatever the orientation: the geometries are superposed first (Kabsch 1976, without mirror
+    images).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        path = path - path.mean(axis=1, keepdims=True)
+        point = point - point.mean(axis=0)
+        covariance = np.einsum("tni,nj->tij", path, point)
+    apart = np.full(len(path), np.inf)
+    sound = np.isfinite(covariance).all(axis=(1, 2))
+    if sound.any():
+        left, _, right = np.linalg.svd(covariance[sound])
+        left[..., -1] *= np.sign(np.linalg.det(left @ right))[:, None]
+        away = path[sound] @ (left @ right) - point
+        apart[sound] = np.sqrt((away**2).sum(axis=2)).max(axis=1)
+    return apart
+
+
+def _size(positions: np.ndarray) -> np.ndarray:
+    """Return the spread (…) Å of the atoms of geometries (…,n,3), the same in any orientation."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (positions - positions.mean(axis=-2, keepdims=True)).std(axis=(-2, -1))
+
+
+def _meeting_step(path: Log, run: Log) -> tuple[int, bool] | None:
+    """Return the step of a path at which a run begins and whether it is that step itself.
+
+    False tells that the run begins where the path's last step would have led; None that it begins
+    elsewhere.
+    """
+    start = run.positions[0]
+    # Geometries of another size need not be superposed.
+    other = np.abs(_size(path.positions) - _size(start))
+    alike = np.flatnonzero(other < _SAME_POINT)
+    if len(alike):
+        away = _apart(path.positions[alike], start)
+        if away.min() < _SAME_POINT:
+            return int(alike[away.argmin()]), True
+    if path.converged or other[-1] > _NEXT_STEP:
+        return None
+    planned = _apart(path.positions[-1:], start)[0] < _NEXT_STEP
+    return (len(path.energies) - 1, False) if planned else None
+
+
+def _merit(log: Log) -> tuple[bool, bool, int]:
+    """Return what a run is judged by: converged, come to its end, long; the first of equals."""
+    return log.converged, log.finished, len(log.energies)
+
+
+def _continued(path: Log, run: Log) -> Log | None:
+    """Return the path with a run that goes on from one of its steps, None when it shall not.
+
+    A run that begins at the last step adds to the path, unless the path is converged and the run
+    is not. One that begins before takes the place of the steps behind, if that is the better path.
+    """
+    meeting = _meeting_step(path, run)
+    if meeting is None:
+        return None
+    step, same = meeting
+    kept, first = step + 1, 0
+    if same and not abs(path.energies[step] - run.energies[0]) > _SAME_ENERGY:
+        # One point computed twice: the one that is whole counts, the path's if both are.
+        if np.isfinite(path.energies[step]) and np.isfinite(path.gradients[step]).all():
+            first = 1
+        elif np.isfinite(run.energies[0]) or not np.isfinite(path.energies[step]):
+            kept = step
+    turned = same and np.abs(path.positions[step] - run.positions[0]).max() > _SAME_POINT
+    note = f"a restart goes on from step {step + 1}" + (", turned" if turned else "")
+    joined = replace(
+        run,
+        run="optimize" if "optimize" in (path.run, run.run) else run.run,
+        positions=np.concatenate([path.positions[:kept], run.positions[first:]]),
+        energies=np.concatenate([path.energies[:kept], run.energies[first:]]),
+        gradients=np.concatenate([path.gradients[:kept], run.gradients[first:]]),
+        notes=[*path.notes, *run.notes, note],
+    )
+    if step == len(path.energies) - 1:
+        if len(joined.energies) == len(path.energies):
+            return joined if _merit(joined) > _merit(path) else None
+        return joined if run.converged or not path.converged else None
+    return joined if _merit(joined) > _merit(path) else None
+
+
+def _check_alike(one: Log, other: Log) -> None:
+    if not np.array_equal(one.atomic_numbers, other.atomic_numbers):
+        raise LogError("runs on different molecules in one file")
+    differs = [name for name in _LEVEL if getattr(one, name) != getattr(other, name)]
+    if differs:
+        raise LogError(f"runs that differ in {', '.join(differs)} in one file")
 
 
 def join_runs(logs: list[Log]) -> Log:
     """Return one log of runs on the same molecule at one level.
 
-    A run that starts at a geometry of an earlier one, or at the one it would have come to, takes
-    its place from there on; of runs that begin elsewhere the last converged one counts, or the
-    last. `LogError` when atoms or level differ.
+    A run that starts at a geometry of an earlier one, in whatever orientation, or at the one it
+    would have come to, is a restart and goes on with its path. Of several paths the converged one
+    counts, then the one that came to its end, then the longest, then the first; `notes` name the
+    others. `LogError` when atoms or level differ.
     """
-    joined = logs[0]
-    for later in logs[1:]:
-        if not np.array_equal(joined.atomic_numbers, later.atomic_numbers):
-            raise LogError("runs on different molecules in one file")
-        differs = [name for name in _LEVEL if getattr(joined, name) != getattr(later, name)]
-        if differs:
-            raise LogError(f"runs that differ in {', '.join(differs)} in one file")
-        step = _meeting_step(joined, later)
-        if step is not None:
-            joined = replace(
-                later,
-                positions=np.concatenate([joined.positions[:step], later.positions]),
-                energies=np.concatenate([joined.energies[:step], later.energies]),
-                gradients=np.concatenate([joined.gradients[:step], later.gradients]),
-                notes=[*joined.notes, f"a restart goes on from step {step}"],
-            )
+    paths: list[Log] = []
+    left_out = []
+    for run in logs:
+        _check_alike(logs[0], run)
+        for index, path in enumerate(paths):
+            joined = _continued(path, run)
+            if joined is not None:
+                paths[index] = joined
+                break
         else:
-            kept = joined if joined.converged and not later.converged else later
-            joined = replace(kept, notes=[*joined.notes, "another run in the file left out"])
-    return joined
+            paths.append(run)
+        if len(paths) > _MOST_PATHS:
+            left_out.append(paths.pop(min(range(len(paths)), key=lambda i: _merit(paths[i]))))
+    best = paths.pop(max(range(len(paths)), key=lambda i: _merit(paths[i])))
+    left_out += paths
+    told = [
+        f"another run in the file left out: {len(path.energies)} steps, "
+        f"{'converged' if path.converged else 'not converged'}"
+        for path in left_out
+    ]
+    return replace(best, notes=[*best.notes, *told])

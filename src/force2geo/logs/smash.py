@@ -10,8 +10,11 @@ from force2geo.logs.fields import (
     Tables,
     after,
     assemble,
+    cut_notes,
+    last_cut,
     number,
     origin,
+    printed,
     row_pattern,
     skip_lines,
     symbols_to_numbers,
@@ -23,10 +26,13 @@ BANNERS = (b"SMASH Version",)
 
 _GEOMETRY = b"Molecular Geometry (Angstrom)"
 _GRADIENT = b"Gradient (Hartree/Bohr)"
+STEP, END = _GEOMETRY, b"Your calculation finished"
 _LABEL = rb"[ \t]*([A-Z][a-z]?\d*)"
 _POSITIONS = Tables(row_pattern(_LABEL, 7), 0, "coordinates")
 _SLOPES = Tables(row_pattern(_LABEL, 7), 0, "gradient")
-_ENERGY = re.compile(rb"(?:DFT|RHF|UHF) Energy = +(\S+)[^\n]*\n")
+# With its unit, without which the digits may be cut off.
+_ENERGY = re.compile(rb"(?:DFT|RHF|UHF) Energy = +(\S+) (?:Hartree|a\.u\.)")
+_ORBITAL_DIGITS, _DIPOLE_DIGITS = 5, 4
 _RUNS = {"opt": "optimize", "optimize": "optimize", "gradient": "gradient"}
 _METHODS = {"hartree-fock": "hf", "hf": "hf"}
 # SMASH's B3LYP has VWN in RPA parameters: PySCF's b3lypg with spherical functions gives the
@@ -59,7 +65,6 @@ def parse(data: bytes) -> Log:
     atoms = whole(after(data, b"Number of atoms", 0, starts[0]), len(rows))
     if len(rows) != atoms:
         raise LogError(f"coordinates of {len(rows)} atoms, {atoms} expected", starts[0])
-    positions = _POSITIONS.read(data, starts, labels, known=starts[0])
     energies, slopes = [], {}
     for index, (start, end) in enumerate(zip(starts, [*marks[1:], len(data)], strict=True)):
         gradient = data.find(_GRADIENT, start, end)
@@ -68,8 +73,11 @@ def parse(data: bytes) -> Log:
         energies.append(number(energy.group(1), line) if energy else np.nan)
         if gradient >= 0:
             slopes[index] = skip_lines(data, gradient, 3)
-    gradients = _SLOPES.read(data, list(slopes.values()), labels)
-    steps = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
+    finished = data.rfind(END) >= 0
+    cut = last_cut(finished, starts, list(slopes.values()))
+    positions = _POSITIONS.read(data, starts, labels, known=starts[0], cut=cut)
+    gradients = _SLOPES.read(data, list(slopes.values()), labels, cut=cut)
+    found = assemble(positions, energies, dict(zip(slopes, gradients, strict=True)))
     written = origin(data, head)
     log = Log(
         program="smash",
@@ -79,17 +87,18 @@ def parse(data: bytes) -> Log:
         basis=after(data, b"Basis", 0, head).lower().replace("(d)", "*"),
         charge=whole(after(data, b"Charge", 0, head), 0),
         multiplicity=whole(after(data, b"Multi", 0, head), 1),
-        finished=data.rfind(b"Your calculation finished") >= 0,
-        converged=data.find(b"Geometry converged", starts[-2] if len(starts) > 1 else 0) >= 0,
+        finished=finished,
+        converged=data.find(b"Geometry converged", starts[found.last]) >= 0,
         atomic_numbers=symbols_to_numbers(labels, starts[0]),
-        positions=steps[0],
-        energies=steps[1],
-        gradients=steps[2],
+        positions=found.positions,
+        energies=found.energies,
+        gradients=found.gradients,
         functional="b3lyp(vwn5)" if "VWN5" in written else _B3LYP.get(method, ""),
         spherical=after(data, b"Spher", 0, head) == "T",
         origin=written,
+        notes=cut_notes(positions, gradients),
     )
-    _read_last_orbitals(data, log)
+    _read_last_orbitals(data, starts[found.last], log)
     return log
 
 
@@ -97,21 +106,23 @@ def _levels(data: bytes, key: bytes, start: int, stop: int) -> list[bytes]:
     found = data.find(key, start, stop)
     if found < 0:
         return []
-    return data[found + len(key) : data.find(b"\n", found)].split()
+    return data[found + len(key) : found + len(key) + 400].split(b"\n", 1)[0].split()
 
 
-def _read_last_orbitals(data: bytes, log: Log) -> None:
-    start = max(data.rfind(b"Orbital Energies (H"), data.rfind(b"Eigenvalues (H"))
+def _read_last_orbitals(data: bytes, step: int, log: Log) -> None:
+    """Read frontier orbitals and dipole of the last step, which begins at `step`, if printed."""
+    start = max(data.rfind(mark, step) for mark in (b"Orbital Energies (H", b"Eigenvalues (H"))
     if start >= 0:
         virtual = data.find(b"Alpha Virtual :", start)
         occupied = data.rfind(b"Alpha Occupied:", start, virtual)
         highest = _levels(data, b"Alpha Occupied:", occupied, virtual) if occupied >= 0 else []
         lowest = _levels(data, b"Alpha Virtual :", virtual, len(data)) if virtual >= 0 else []
-        if highest and lowest:
-            log.homo, log.lumo = number(highest[-1], occupied), number(lowest[0], virtual)
-    dipole = data.rfind(b"Dipole Mom")
+        frontier = printed([*highest[-1:], *lowest[:1]], _ORBITAL_DIGITS)
+        if len(frontier) == 2:
+            log.homo, log.lumo = frontier
+    dipole = data.rfind(b"Dipole Mom", step)
     if dipole >= 0:
         line = skip_lines(data, dipole, 3)
         values = data[line : line + 200].split(b"\n", 1)[0].split()
         if len(values) == 4:
-            log.dipole = [number(value, dipole) for value in values[:3]]
+            log.dipole = printed(values[:3], _DIPOLE_DIGITS) or None
