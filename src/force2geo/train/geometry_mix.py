@@ -25,7 +25,7 @@ class Molecules:
     `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `gap` (M,) eV. `fixed` (N,3) is
     what the model sees when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries
     are to be mixed, holds the path of each molecule, frame after frame: `frame_counts` (M,) of
-    them, the first atom of the first at `frame_starts` (M,). Å throughout.
+    them, the first atom of the first at `frame_starts` (M,). Å throughout. `cids` are their names.
     """
 
     ptr: Tensor
@@ -37,6 +37,7 @@ class Molecules:
     frame_starts: Tensor | None = None
     frame_counts: Tensor | None = None
     noise: float = 0.0
+    cids: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -167,7 +168,7 @@ def molecules(
         frames.append(path)
     if not chosen:
         raise UserError(f"no molecule of a split has the geometry '{geometry}'")
-    return Molecules.of(
+    made = Molecules.of(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         gap=conformers.gap[chosen],
         fixed=[path[-1] for path in frames],
@@ -175,3 +176,4 @@ def molecules(
         paths=frames if sample else None,
         noise=noise,
     )
+    return replace(made, cids=[conformers.cids[row] for row in chosen])
