@@ -141,7 +141,6 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["models"] = {backbone: {"name": backbone, **config["compare"][other]["model"]}}
     if stage == "evaluate":
         settings["run"] = config["run"]
-        settings["sweeps"] = config["property"]["sweeps"]
     return settings
 
 

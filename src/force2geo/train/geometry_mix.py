@@ -25,7 +25,7 @@ class Molecules:
     `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `gap` (M,) eV. `fixed` (N,3) is
     what the model sees when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries
     are to be mixed, holds the path of each molecule, frame after frame: `frame_counts` (M,) of
-    them, the first atom of the first at `frame_starts` (M,). Å throughout. `cids` are their names.
+    them, the first atom of the first at `frame_starts` (M,). Å throughout.
     """
 
     ptr: Tensor
@@ -37,7 +37,6 @@ class Molecules:
     frame_starts: Tensor | None = None
     frame_counts: Tensor | None = None
     noise: float = 0.0
-    cids: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -168,7 +167,7 @@ def molecules(
         frames.append(path)
     if not chosen:
         raise UserError(f"no molecule of a split has the geometry '{geometry}'")
-    made = Molecules.of(
+    return Molecules.of(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         gap=conformers.gap[chosen],
         fixed=[path[-1] for path in frames],
@@ -176,4 +175,3 @@ def molecules(
         paths=frames if sample else None,
         noise=noise,
     )
-    return replace(made, cids=[conformers.cids[row] for row in chosen])

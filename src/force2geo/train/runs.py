@@ -59,9 +59,6 @@ def _run(
         found = objective.predict(network, (batch.to(accelerator()) for batch in loader))
         metrics[name] = objective.metrics(found)
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
-        cids = getattr(sets[name], "cids", ())
-        if len(cids):  # models are compared on the molecules that all of them could take
-            predictions[f"{name}/cid"] = np.array(cids, dtype="S9")
     metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
     metrics["epochs"] = len(history)
     metrics["parameters"] = sum(p.numel() for p in network.parameters())
