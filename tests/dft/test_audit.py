@@ -59,7 +59,7 @@ def test_charge_and_spin_are_those_of_the_record():
     numbers, positions = np.array([1, 1]), np.array([[0, 0, 0], [0, 0, BOND]])
     energy = energy_of(numbers, positions, charge=1, spin=1)
     ion = molecule(energy, numbers, positions, charge=1, multiplicity=2)
-    assert check_energy(ion, "hf", 1e-4)["verdict"].startswith("agrees")
+    assert check_energy(ion, "hf", 1e-4)["verdict"].startswith("agrees (")
     neutral = molecule(energy, numbers, positions)
     assert check_energy(neutral, "hf", 1e-4)["verdict"] == "agrees with no level tried"
 
