@@ -24,11 +24,11 @@ def energy_of(numbers, positions, fitted=False, cartesian=False, charge=0, spin=
     return (field.density_fit() if fitted else field).kernel()
 
 
-def molecule(energy, numbers=HCL[0], positions=HCL[1], cid="000000313", **state):
+def molecule(energy, numbers=HCL[0], positions=HCL[1], cid="000000313", functional="", **state):
     stage = Stage(
         program="gamess", version="", method="hf", basis="sto-6g", converged=True,
         positions=positions[None], energies=np.array([energy]),
-        gradients=np.zeros((1, len(numbers), 3)),
+        gradients=np.zeros((1, len(numbers), 3)), functional=functional,
     )  # fmt: skip
     return Trajectory(cid, numbers.astype(np.uint8), stages={"hf": stage}, **state)
 
@@ -53,6 +53,13 @@ def test_a_small_difference_is_no_agreement():
     assert found["verdict"].startswith("differs") and found["difference"] == pytest.approx(1e-4)
     found = check_energy(molecule(exact - 3e-2), "hf", 1e-4)
     assert found["verdict"] == "agrees with no level tried"
+
+
+def test_another_level_is_named_however_its_integrals_were_computed():
+    for energy in (energy_of(*HCL), energy_of(*HCL, fitted=True, cartesian=True)):
+        wrong = molecule(energy, functional="b3lyp(vwn5)")
+        found = check_energy(wrong, "hf", 1e-5)
+        assert found["verdict"] == "is at another level: hf, Cartesian functions"
 
 
 def test_charge_and_spin_are_those_of_the_record():
