@@ -169,9 +169,13 @@ def table3(
             f"{ranges}.",
             f"{row}: residual energy of {len(residual)} molecules, median {residual.median():.2f} "
             "kcal/mol, mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
-            f"{row}: energy minimised of the {gains} that had energy to lose, median "
-            f"{found['pct_energy_median']:.1f} %, all molecules together "
-            f"{found['pct_energy_total']:.1f} %.",
+            f"{row}: energy minimised of the {gains} that had energy to lose"
+            + (
+                f", median {found['pct_energy_median']:.1f} %, all molecules together "
+                f"{found['pct_energy_total']:.1f} %."
+                if gains
+                else "."
+            ),
             *failures(row, molecules),
         ]
     for row, path in (training or {}).items():
