@@ -59,6 +59,8 @@ def judge(run: Path, recipe: str, seed: int, folder: Path) -> tuple[dict[str, An
             )  # fmt: skip
     table = pd.read_csv(points, dtype={"cid": str, "error": str})
     molecules = per_molecule(table, read_relaxed(relaxed), read_conformers(same[1]))
+    if not molecules["judged"].all():
+        sys.exit(f"{points}: single points were not computed; give them more time or memory")
     metrics = json.loads((own / "metrics.json").read_text())
     found = summary(molecules)
     return {

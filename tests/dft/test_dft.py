@@ -1,10 +1,12 @@
 """Level of theory against real results, and failures that stay rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from force2geo.dft import single_points as module
-from force2geo.dft.label import label, single_points
+from force2geo.dft.label import single_points
 from force2geo.dft.level import B3LYP, Level, build_mean_field
 from force2geo.dft.single_points import Task, compute
 from force2geo.dft.single_points import single_points as run_tasks
@@ -13,8 +15,9 @@ from force2geo.units import GRADIENT_TO_FORCE
 WATER = np.array([8, 1, 1]), np.array([[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
 
 
-@pytest.mark.parametrize("name", ["0007", "0078", "0091", "0168"])
+@pytest.mark.parametrize("name", ["0078", "0095", "0163", "0184"])
 def test_level_is_that_of_the_shared_trajectories(shared_data, name):
+    # HCN, H2CS, H2CO and CH3F.
     data = np.load(shared_data / f"dft_trajectories/{name}.npz", allow_pickle=False)
     ends = [0, -1]
     energies, gradients, _ = single_points(data["z"], [data["dft_pos"][end] for end in ends])
@@ -29,11 +32,16 @@ def test_b3lyp_is_the_form_gamess_uses(shared_data):
     from force2geo.logs import read_log
 
     log = read_log(shared_data / "logs/gamess/us2017_dvb_gopt.out")
-    level = Level(basis="sto-3g", density_fit=False, grid_level=3)
-    field = build_mean_field(log.atomic_numbers, log.positions[0], level)
-    assert field.kernel() == pytest.approx(log.energies[0], abs=1e-4)
-    gradient = field.nuc_grad_method().kernel()
+    level = Level(basis="sto-3g", density_fit=True, grid_level=1)
+    fitted = build_mean_field(log.atomic_numbers, log.positions[0], level)
+    fitted.kernel()
+    gradient = fitted.nuc_grad_method().kernel()
     assert np.abs(gradient - log.gradients[0]).max() < 3e-4
+    # GAMESS does not fit: it is the last 0.0025 Hartree. Another form of B3LYP is 0.26 away.
+    exact = build_mean_field(
+        log.atomic_numbers, log.positions[0], replace(level, density_fit=False)
+    )
+    assert exact.kernel(dm0=fitted.make_rdm1()) == pytest.approx(log.energies[0], abs=1e-4)
 
 
 def test_forces_are_the_slope_of_the_energy():
@@ -72,6 +80,20 @@ def test_calculator_gives_what_single_points_give():
         atoms.get_potential_energy()
 
 
+def test_calculator_has_the_charge_and_spin_of_the_atoms():
+    from ase import Atoms
+
+    from force2geo.dft.calculator import DFT
+
+    bond = np.array([[0, 0, 0], [0, 0, 1.4 * 0.529177210544]])
+    atoms = Atoms("H2", bond, calculator=DFT(method="hf", basis="sto-3g", density_fit=False))
+    assert atoms.get_potential_energy() / 27.211386 == pytest.approx(-1.1167, abs=3e-4)
+    atoms.info["charge"] = 1  # ASE alone would not notice
+    assert atoms.get_potential_energy() / 27.211386 == pytest.approx(-0.5385, abs=3e-4)
+    atoms.info.update(charge=0, multiplicity=3)
+    assert atoms.get_potential_energy() / 27.211386 == pytest.approx(-0.5318, abs=3e-4)
+
+
 def test_failures_are_rows_and_results_are_kept(tmp_path):
     numbers, positions = WATER
     coincident = positions.copy()
@@ -84,10 +106,13 @@ def test_failures_are_rows_and_results_are_kept(tmp_path):
     ]
     level = Level(method="hf", basis="sto-3g")
     results = {task.key[0]: r for task, r in run_tasks(tasks, level, tmp_path / "cache", 2)}
-    assert results["a"].error == "" and results["a"].energy is not None
+    assert results["a"].error == "" and results["a"].energy == pytest.approx(-74.96, abs=0.01)
     for key in "bcd":
         assert results[key].error and results[key].energy is None, key
-    assert len(list((tmp_path / "cache").glob("*.json"))) == 1
+    # OH with an even spin is a wrong question; what is wrong with the others is their geometry.
+    outcomes = [results[key].outcome for key in "abcd"]
+    assert outcomes == ["computed", "failed", "failed", "not computed"]
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 3
     again = {task.key[0]: r for task, r in run_tasks(tasks[:1], level, tmp_path / "cache", 1)}
     assert again["a"] == results["a"]
 
@@ -107,19 +132,3 @@ def test_a_field_that_does_not_converge_is_helped(monkeypatch):
     monkeypatch.setattr(module, "build_mean_field", hasty)
     helped = compute(Task(("a", "x"), numbers, positions), level)
     assert helped.aid == "level shift" and abs(helped.energy - expected.energy) < 1e-7
-
-
-def test_label_writes_what_it_can_and_goes_on(tmp_path, monkeypatch):
-    table = tmp_path / "m.csv"
-    table.write_text("cid,smiles,inchi\n000000962,O,x\n000000001,not smiles,x\n")
-    label(table, tmp_path / "out", seed=1, workers=2)
-    with np.load(tmp_path / "out/000000962.npz", allow_pickle=False) as data:
-        assert data["extra_pos"].shape == data["extra_grad"].shape == (3, 3, 3)
-        assert data["extra_origin"].tolist() == ["force_field", "rattle_0.03", "rattle_0.07"]
-        assert np.ptp(data["extra_energy"]) < 0.1
-    rejects = (tmp_path / "out/rejects.csv").read_text()
-    assert rejects.startswith("000000001,")
-    before = (tmp_path / "out/000000962.npz").stat().st_mtime_ns
-    label(table, tmp_path / "out", seed=1, workers=1)
-    assert (tmp_path / "out/000000962.npz").stat().st_mtime_ns == before
-    assert (tmp_path / "out/rejects.csv").read_text() == rejects

@@ -96,7 +96,7 @@ def test_audit_tells_levels_apart_on_real_logs(shared_data):
     log = read_log(shared_data / "logs/smash/v302_formaldehyde_b3lyp_opt.out")
     real = Trajectory("000000712", log.atomic_numbers, stages={"dft_1st": stage_of(log)})
     found = check_energy(real, "dft_1st", 1e-4)
-    assert found["verdict"] == "agrees" and abs(found["difference"]) < 1e-5
+    assert found["verdict"] == "agrees (density fitting)" and abs(found["difference"]) < 1e-5
     # The same numbers under GAMESS's name are 0.06 Hartree off, and the audit says what they are.
     wrong = stage_of(log, functional="b3lyp(vwn5)", spherical=False)
     found = check_energy(Trajectory("000000712", log.atomic_numbers, stages={"dft_1st": wrong}),

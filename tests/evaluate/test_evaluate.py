@@ -1,50 +1,60 @@
-"""Metrics of appendix D and the tables."""
-
-import json
+"""Metrics of appendix D, worked out by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from force2geo.evaluate.geometry import intervals, per_molecule, summary
-from force2geo.evaluate.tables import (
-    TABLE6_RECIPES,
-    frame,
-    gap_table,
-    published,
-    table2,
-    trace,
-    write_table_files,
-)
-from force2geo.files import record_provenance, write_json
+from force2geo.errors import UserError
+from force2geo.evaluate.geometry import common, intervals, per_molecule, summary
 from force2geo.relax.result import Relaxed
 from force2geo.store.conformers import Conformers
 
 KCAL = 1 / 627.5094740631
+NAMES = ("start", "relaxed", "reference")
 
 
-def case(energies, max_forces):
-    """Molecules of two atoms with (start, relaxed, reference) energies in kcal/mol."""
+def made(energies, max_forces, dft_forces=None, status=None, outcomes=None, cids=None):
+    """Single points, relaxations and downstream set of molecules of two atoms.
+
+    `energies` are of (start, relaxed, reference), in kcal/mol. The bond is 1.2 Å
+    in the start, 1.1 when relaxed, 1 in the reference.
+    """
     count = len(energies)
-    cids = [f"{i:09d}" for i in range(count)]
-    geometry = np.array([[0.0, 0, 0], [1.0, 0, 0]])
+    cids = cids or [f"{i:09d}" for i in range(count)]
+    bond = np.array([[0.0, 0, 0], [1.0, 0, 0]])
+    dft_forces = dft_forces or [0.01] * count
     rows = [
-        {"cid": cid, "geometry": name, "energy": value * KCAL, "max_force": 0.01}
-        for cid, triple in zip(cids, energies, strict=True)
-        for name, value in zip(("start", "relaxed", "reference"), triple, strict=True)
-    ]
+        # No row but the relaxed one's has forces to be judged by; theirs would change the rate.
+        {"cid": cid, "geometry": name, "energy": value * KCAL,
+         "max_force": force if name == "relaxed" else 0.04 if force > 0.05 else 0.06,
+         "outcome": "computed" if np.isfinite(value) else "failed", "error": ""}
+        for cid, triple, force in zip(cids, energies, dft_forces, strict=True)
+        for name, value in zip(NAMES, triple, strict=True)
+    ]  # fmt: skip
+    points = pd.DataFrame(rows)
+    for place, name in outcomes or ():
+        chosen = (points["cid"] == cids[place]) & (points["geometry"] == name)
+        points.loc[chosen, ["outcome", "energy", "max_force"]] = ["not computed", np.nan, np.nan]
     relaxed = Relaxed(
         cids=cids, atomic_numbers=[np.array([6, 8])] * count, energy=np.zeros(count),
-        max_force=np.array(max_forces), steps=np.ones(count), status=["converged"] * count,
-        frames=[np.array([geometry, geometry * 1.1])] * count, forces=[np.zeros((2, 2, 3))] * count,
-        frame_energy=[np.zeros(2)] * count, frame_max_force=[np.zeros(2)] * count,
+        max_force=np.array(max_forces), steps=np.ones(count),
+        status=status or ["converged"] * count,
+        frames=[np.array([bond * 1.2, bond * 1.1])] * count,
+        forces=[np.zeros((2, 2, 3))] * count, frame_energy=[np.zeros(2)] * count,
+        frame_max_force=[np.zeros(2)] * count, charge=np.zeros(count, int),
+        multiplicity=np.ones(count, int),
     )  # fmt: skip
     conformers = Conformers(
         cids=cids, ptr=2 * np.arange(count + 1), atomic_numbers=np.tile([6, 8], count),
-        gap=np.ones(count), geometry={"dft": np.tile(geometry, (count, 1))},
+        gap=np.ones(count),
+        geometry={"dft": np.tile(bond, (count, 1)), "hf": np.tile(2 * bond, (count, 1))},
         charge=np.zeros(count, int), multiplicity=np.ones(count, int),
     )  # fmt: skip
-    return per_molecule(pd.DataFrame(rows), relaxed, conformers)
+    return points, relaxed, conformers
+
+
+def case(*arguments, **more):
+    return per_molecule(*made(*arguments, **more))
 
 
 def test_rates_are_equations_10_to_14():
@@ -53,18 +63,82 @@ def test_rates_are_equations_10_to_14():
             (10.0, 0.5, 0.0),  # nearly all gained, within chemical accuracy
             (10.0, 5.0, 0.0),  # half gained
             (4.0, 6.0, 0.0),  # uphill: diverged
-            (8.0, np.nan, 0.0),  # single point failed: diverged, no success
+            (8.0, np.nan, 0.0),  # no self-consistent field: diverged, gained nothing
         ],
         [0.01, 0.04, 0.06, 0.2],
+        [0.3, 0.04, 0.2, np.nan],
     )
-    assert molecules["percent"].tolist()[:3] == pytest.approx([95.0, 50.0, -50.0])
+    assert molecules["percent"].tolist() == pytest.approx([95.0, 50.0, -50.0, 0.0])
+    assert molecules["residual"].tolist()[:3] == pytest.approx([0.5, 5.0, 6.0])
+    assert molecules["failed"].tolist() == [False, False, False, True]
     found = summary(molecules)
-    assert found["pct_energy"] == pytest.approx((95 + 50 - 50) / 3)
-    assert found["pct_energy_median"] == pytest.approx(50.0)
-    assert found["pct_energy_total"] == pytest.approx(100 * (9.5 + 5 - 2) / 24)
+    assert found["pct_energy"] == pytest.approx((95 + 50 - 50 + 0) / 4)
+    assert found["pct_energy_median"] == pytest.approx(25.0)
+    assert found["pct_energy_total"] == pytest.approx(100 * (9.5 + 5 - 2 + 0) / 32)
     assert found["pct_success"] == 25.0 and found["pct_diverged"] == 50.0
-    assert found["pct_force"] == 50.0
-    assert molecules["rmsd"].iloc[0] == pytest.approx(0.05)
+    assert found["pct_force"] == 50.0 and found["pct_force_dft"] == 25.0
+    # Two atoms on a line, superposed: half of what the bond is too long.
+    assert molecules["rmsd"].tolist()[:1] == pytest.approx([0.05])
+    assert molecules["rmsd_start"].tolist() == pytest.approx([0.1] * 4)
+
+
+@pytest.mark.parametrize("status", ["refused", "exploded"])
+def test_a_relaxation_that_gave_no_geometry_fails_in_every_rate(status):
+    # It ends where it started: within chemical accuracy, and its forces below the threshold.
+    molecules = case(
+        [(0.5, 0.5, 0.0), (10.0, 0.0, 0.0)], [0.01, 0.01], status=[status, "converged"]
+    )
+    assert molecules["failed"].tolist() == [True, False]
+    found = summary(molecules)
+    assert found["pct_success"] == 50.0 and found["pct_diverged"] == 50.0
+    assert found["pct_force"] == 50.0 and found["pct_force_dft"] == 50.0
+    assert found["pct_energy"] == 50.0
+    assert found["pct_energy_total"] == pytest.approx(100 * 10 / 10.5)
+    nothing = ["residual", "max_force", "max_force_dft", "rmsd"]
+    assert molecules.loc[0, nothing].isna().all() and molecules.loc[0, "gained"] == 0
+    # A whole table of them: an ASE calculator that always raises.
+    found = summary(case([(0.5, 0.5, 0.0)] * 3, [0.01] * 3, status=[status] * 3))
+    assert [found[f"pct_{rate}"] for rate in ("energy", "success", "force", "force_dft")] == [0] * 4
+    assert found["pct_diverged"] == 100.0
+
+
+def test_rounding_does_not_decide_divergence():
+    noise = 1e-7  # kcal/mol
+    molecules = case([(2.0, 2.0 + noise, 0.0), (2.0, 2.01, 0.0), (2.0, 2.0, 0.0)], [0.01] * 3)
+    assert molecules["diverged"].tolist() == [False, True, False]
+
+
+def test_rows_are_judged_on_the_molecules_that_all_could_be():
+    energies = [(10.0, 0.5, 0.0)] * 5
+    one = case(energies, [0.01] * 5, outcomes=[(0, "relaxed"), (1, "start")])
+    other = case(energies, [0.01] * 5, outcomes=[(2, "reference")])
+    assert one["judged"].tolist() == [False, False, True, True, True]
+    # Not computed is not diverged, and no failure of the potential.
+    assert not one["failed"].any() and not one["diverged"].any()
+    judged = common({"one": one, "other": other})
+    assert [table["cid"].tolist() for table in judged.values()] == [["000000003", "000000004"]] * 2
+    # A relaxation that was refused has no end to compute, and is judged none the less.
+    refused = case(energies, [0.01] * 5, status=["refused"] * 5, outcomes=[(0, "relaxed")])
+    assert refused["judged"].all() and refused["failed"].all()
+    with pytest.raises(UserError, match="no molecule was judged for all of a, b"):
+        common({"a": one.iloc[:2], "b": other})
+
+
+def test_tables_of_other_molecules_in_other_orders_are_matched():
+    one = case([(10.0, 1.5, 0.0), (8.0, 0.5, 0.0)], [0.01] * 2, cids=["000000007", "000000005"])
+    other = case([(8.0, 2.0, 0.0), (4.0, 2.0, 0.0), (10.0, 3.0, 0.0)], [0.01] * 3,
+                 cids=["000000005", "000000006", "000000007"])  # fmt: skip
+    judged = common({"one": one, "other": other})
+    assert judged["other"]["cid"].tolist() == ["000000007", "000000005"]
+    assert judged["other"]["residual"].tolist() == pytest.approx([3.0, 2.0])
+
+
+def test_single_points_of_another_relaxation_are_refused():
+    points, relaxed, conformers = made([(1.0, 0.5, 0.0), (1.0, 0.5, 0.0)], [0.01, 0.01])
+    with pytest.raises(UserError, match="000000001 has no single points"):
+        per_molecule(points[points["cid"] != "000000001"], relaxed, conformers)
+    with pytest.raises(UserError, match="no column 'outcome'"):
+        per_molecule(points.drop(columns="outcome"), relaxed, conformers)
 
 
 def test_a_start_at_or_below_the_reference_has_no_percentage():
@@ -93,51 +167,7 @@ def test_intervals_are_as_wide_as_chance_makes_them():
     width = 2 * 1.96 * 100 * np.sqrt(0.3 * 0.7 / 400)  # of a binomial rate
     assert low < found["pct_success"] < high and high - low == pytest.approx(width, rel=0.1)
     assert sure["pct_force"] == (100.0, 100.0)
+    assert all(not low > high for low, high in sure.values())
     assert sure["residual"][0] < residual.mean() < sure["residual"][1]
     assert intervals(molecules) == sure
     assert np.isnan(intervals(case([(0.0, 0.0, 0.0)], [0.01]))["pct_energy"][0])
-
-
-def metrics_file(folder, value):
-    path = folder / "metrics.json"
-    content = {
-        "val": {"property_mae": value, "energy_mae": value, "force_rmse": 2 * value,
-                "force_rmse_zero": 9.0},
-        "test": {"property_mae": 3 * value}, "seconds_per_epoch": 30.0,
-        "sizes": {"train": 8, "val": 1, "test": 1},
-    }  # fmt: skip
-    write_json(path, content)
-    record_provenance(path, "test", {"value": value}, [])
-    return path
-
-
-def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
-    path = metrics_file(tmp_path / "random/painn", 0.5)
-    table = gap_table("table6", "t", TABLE6_RECIPES, {("random", "painn"): path})
-    data = frame(table).set_index("Model")
-    assert data.loc["PaiNN", "Random val MAE (eV)"] == "0.5"
-    assert data.loc["PaiNN", "Random test MAE (eV)"] == "1.5"
-    assert data.loc["PaiNN", "Scaffold val MAE (eV)"] == ""
-    assert data.loc["GIN-virtual", "Random val MAE (eV)"] == ""
-    assert data.loc["GIN-virtual", "Random val MAE (eV), published"] == "0.1249"
-    assert data.loc["GIN-virtual", "Why empty"] and data.loc["PaiNN", "Why empty"]
-    cells = trace(table)
-    assert len(cells) == 2 and all(cell["source_hash"] and cell["settings_hash"] for cell in cells)
-
-
-def test_table_files_are_written_whole(tmp_path):
-    table = table2({"painn": metrics_file(tmp_path / "painn", 4.0)})
-    write_table_files(table, tmp_path / "tables")
-    data = pd.read_csv(tmp_path / "tables/table2.csv").set_index("Model")
-    assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == 4.0
-    assert data.loc["PaiNN", "Time (min/epoch)"] == 0.5
-    assert np.isnan(data.loc["SchNet", "Force RMSE (meV/Å)"])
-    assert "& " in (tmp_path / "tables/table2.tex").read_text()
-    traced = json.loads((tmp_path / "tables/table2.json").read_text())
-    assert {cell["row"] for cell in traced["cells"]} == {"PaiNN"}
-
-
-def test_published_tables_are_complete():
-    assert len(published("table2")) == 9 and len(published("table6")) == 8
-    assert published("table3")["Force2Geo"]["pct_success"] == 10.29
-    assert published("table4")["Force2Geo + PaiNN"]["scaffold_test"] == 0.1832

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from force2geo.evaluate.tables import Table
 
 
+SWEEPS = {
+    "table11": ("noise", "Noise (Å) in geometry fine-tuning"),
+    "table12": ("geometry_weight", "Weight of the geometry loss"),
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
@@ -61,12 +67,35 @@ def _compared(args: argparse.Namespace) -> list[tuple[str, Path, Path]]:
     ]
 
 
-def _tables(args: argparse.Namespace, relaxations: dict[str, tuple[Any, Path]]) -> list[Table]:
+def _sweep_tables(settings: dict[str, Any], runs: dict[tuple[str, str], Path]) -> list[Table]:
+    """Return tables 11 and 12, each where the settings list values to try."""
+    from force2geo.evaluate.tables import sweep_table
+
+    tables = []
+    for name, (key, title) in SWEEPS.items():
+        values = {float(value) for value in settings.get("sweeps", {}).get(key, [])}
+        start = f"geometry_force2geo.{key}="
+        found = {
+            recipe.removeprefix(start): path
+            for (split, recipe), path in runs.items()
+            if split == "random"
+            and recipe.startswith(start)
+            and float(recipe.removeprefix(start)) in values
+        }
+        if values:
+            tables.append(sweep_table(name, title, title, found))
+    return tables
+
+
+def _tables(
+    args: argparse.Namespace,
+    settings: dict[str, Any],
+    relaxations: dict[str, tuple[Any, Path]],
+) -> list[Table]:
     from force2geo.evaluate.tables import (
         TABLE4_RECIPES,
         TABLE6_RECIPES,
         gap_table,
-        sweep_table,
         table2,
         table3,
         table_a3,
@@ -76,25 +105,21 @@ def _tables(args: argparse.Namespace, relaxations: dict[str, tuple[Any, Path]]) 
     plain = {key: path for key, path in runs.items() if "=" not in key[1]}
     training = {"Force2Geo": args.pretrain}
     training |= {path.parent.name.removeprefix("pretrain."): path for path in args.retrained}
-    tables = [
+    return [
         table_a3(args.statistics),
         table2({path.parent.name: path for path in args.benchmark}),
         table3(relaxations, training),
         gap_table("table4", "HOMO–LUMO gap from geometries without DFT", TABLE4_RECIPES, plain),
         gap_table("table6", "HOMO–LUMO gap from DFT geometries", TABLE6_RECIPES, plain),
+        *_sweep_tables(settings, runs),
     ]
-    for name, key, title in (
-        ("table11", "noise", "Noise (Å) in geometry fine-tuning"),
-        ("table12", "geometry_weight", "Weight of the geometry loss"),
-    ):
-        found = {
-            recipe.split("=")[1]: path
-            for (_, recipe), path in runs.items()
-            if recipe.startswith(f"geometry_force2geo.{key}=")
-        }
-        if found:
-            tables.append(sweep_table(name, title, title, found))
-    return tables
+
+
+def _remove_sweeps(folder: Path, written: set[str]) -> None:
+    """Remove tables 11 and 12 of an earlier run whose config had them."""
+    for name in SWEEPS.keys() - written:
+        for suffix in (".csv", ".md", ".tex", ".json"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -126,7 +151,9 @@ def run(args: argparse.Namespace) -> None:
         record_provenance(detail, "evaluate", settings, inputs)
         relaxations[suffix.removeprefix(".") or "Force2Geo"] = (rows, detail)
     molecules = relaxations["Force2Geo"][0]
-    for table in _tables(args, relaxations):
+    tables = _tables(args, settings, relaxations)
+    _remove_sweeps(table_folder, {table.name for table in tables})
+    for table in tables:
         write_table_files(table, table_folder)
 
     data_figures.draw(json.loads(args.statistics.read_text()), figure_folder)

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
         "example:\n  force2geo label --molecules more.csv --out labels --workers 2\n\n"
+        "ions and radicals are labelled as the SMILES writes them, or with a column multiplicity;\n"
         "a rerun does what is left; failures are listed in OUT/rejects.csv"
     )
     parser.add_argument("--molecules", type=Path, required=True, help="CSV: cid,smiles,inchi")

@@ -23,6 +23,8 @@ def read_protocol(path: Path, cid: str) -> Trajectory:
         trajectory = Trajectory(
             cid=cid,
             atomic_numbers=data["z"].astype(np.uint8),
+            charge=int(data["charge"]) if "charge" in data else 0,
+            multiplicity=int(data["multiplicity"]) if "multiplicity" in data else 1,
             smiles=str(data["smiles"]),
             inchi=str(data["inchi"]),
         )

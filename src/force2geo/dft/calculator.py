@@ -9,6 +9,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 
 from force2geo.dft.level import Level
 from force2geo.dft.single_points import converge
+from force2geo.molecular_state import molecular_state
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class DFT(Calculator):
     """PySCF at a level of theory, whose options are those of `dft.level.Level`.
 
-    A density matrix is kept and starts the next geometry's, as long as it is the same molecule.
+    Charge and multiplicity are those that `molecular_state` reads of the atoms. A density matrix
+    is kept and starts the next geometry's, as long as it is the same molecule in the same state.
     `CalculationFailed` when no aid makes the self-consistent field converge.
     """
 
@@ -29,7 +31,14 @@ class DFT(Calculator):
     def __init__(self, **level: Any) -> None:
         super().__init__()
         self.level = Level(**level)
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self._last: tuple[list[int], np.ndarray] | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Return what has changed; ASE does not look at `info`, where charge and spin may be."""
+        changes: list[str] = super().check_state(atoms, tol)
+        if self.atoms is not None and molecular_state(atoms) != molecular_state(self.atoms):
+            changes.append("initial_charges")
+        return changes
 
     def calculate(
         self,
@@ -40,13 +49,15 @@ class DFT(Calculator):
         """Compute energy (eV) and forces (eV/Å)."""
         super().calculate(atoms, properties, system_changes)
         numbers = self.atoms.numbers
-        guess = None
-        if self._last is not None and np.array_equal(self._last[0], numbers):
-            guess = self._last[1]
-        field, energy, _ = converge(numbers, self.atoms.positions, self.level, guess)
+        charge, multiplicity = molecular_state(self.atoms)
+        same = [charge, multiplicity, *numbers.tolist()]
+        guess = self._last[1] if self._last is not None and self._last[0] == same else None
+        field, energy, _ = converge(
+            numbers, self.atoms.positions, self.level, guess, charge, multiplicity
+        )
         if energy is None:
             raise CalculationFailed("the self-consistent field did not converge")
-        self._last = numbers.copy(), field.make_rdm1()
+        self._last = same, field.make_rdm1()
         gradient = field.nuc_grad_method().kernel()
         self.results = {
             "energy": energy * HARTREE_TO_EV,

@@ -1,8 +1,8 @@
 """Label more molecules: DFT energies and gradients at a conformer and at perturbed geometries.
 
 One molecule becomes one `.npz` of plain arrays (`allow_pickle=False` opens it): `cid`, `z`,
-`smiles`, `inchi`, `extra_pos` (K,n,3) Å, `extra_energy` (K,) Hartree, `extra_grad` (K,n,3)
-Hartree/bohr, `extra_origin` (K,) and `info` (JSON).
+`smiles`, `inchi`, `charge` in e, `multiplicity`, `extra_pos` (K,n,3) Å, `extra_energy` (K,)
+Hartree, `extra_grad` (K,n,3) Hartree/bohr, `extra_origin` (K,) and `info` (JSON).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from force2geo.dft.level import B3LYP, build_mean_field
+from force2geo.errors import UserError
 from force2geo.select.embed import embed
+from force2geo.units import GRADIENT_TO_FORCE
 
 # Gaussian noise (Å) added to each coordinate about the estimated DFT minimum.
 RATTLES = (0.03, 0.07)
@@ -31,7 +33,11 @@ class LabelError(RuntimeError):
 
 
 def single_points(
-    numbers: np.ndarray, geometries: list[np.ndarray], density: np.ndarray | None = None
+    numbers: np.ndarray,
+    geometries: list[np.ndarray],
+    density: np.ndarray | None = None,
+    charge: int = 0,
+    multiplicity: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return energies (K,) Hartree, gradients (K,n,3) Hartree/bohr and the last density matrix.
 
@@ -40,7 +46,7 @@ def single_points(
     """
     energies, gradients = [], []
     for geometry in geometries:
-        field = build_mean_field(numbers, geometry, B3LYP)
+        field = build_mean_field(numbers, geometry, B3LYP, charge, multiplicity)
         energies.append(float(field.kernel(dm0=density)))
         if not field.converged:
             raise LabelError("DFT self-consistent field did not converge")
@@ -50,27 +56,51 @@ def single_points(
     return np.array(energies), np.array(gradients), density
 
 
-def label_molecule(cid: str, smiles: str, inchi: str, seed: int, target: Path) -> None:
-    """Write the labels of one molecule to `target`, whole or not at all."""
-    from ase.units import Bohr, Hartree
+def state_of(molecule: Any, multiplicity: int | None = None) -> tuple[int, int]:
+    """Return the charge and multiplicity of an RDKit molecule with hydrogens.
 
+    The multiplicity is the one given, else one more than the unpaired electrons that the SMILES
+    writes: `[O][O]` is the triplet, `O=O` the singlet. `LabelError` when it does not fit.
+    """
+    charge = sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
+    if multiplicity is None:
+        multiplicity = 1 + sum(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+    electrons = sum(atom.GetAtomicNum() for atom in molecule.GetAtoms()) - charge
+    if not 0 < multiplicity <= electrons + 1 or (electrons + 1 - multiplicity) % 2:
+        raise LabelError(f"multiplicity {multiplicity} does not fit {electrons} electrons")
+    return charge, multiplicity
+
+
+def downhill(positions: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Return positions (n,3) Å one step along the forces, where the DFT minimum should be near.
+
+    `gradient` (n,3) in Hartree/bohr.
+    """
+    return positions + gradient * GRADIENT_TO_FORCE / STIFF_BOND
+
+
+def label_molecule(
+    cid: str, smiles: str, inchi: str, seed: int, target: Path, multiplicity: int | None = None
+) -> None:
+    """Write the labels of one molecule to `target`, whole or not at all."""
     rng = np.random.default_rng([seed, int(cid)])
     molecule = embed(smiles, seed=int(rng.integers(2**31)))
     if molecule is None:
         raise LabelError("RDKit could not embed it")
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     start = molecule.GetConformer().GetPositions()
-    if numbers.sum() % 2:
-        raise LabelError("odd number of electrons")
-    first_energy, first_gradient, density = single_points(numbers, [start])
-    estimate = start - first_gradient[0] * (Hartree / Bohr) / STIFF_BOND
+    state = state_of(molecule, multiplicity)
+    first_energy, first_gradient, density = single_points(numbers, [start], None, *state)
+    estimate = downhill(start, first_gradient[0])
     rattled = [estimate + rng.normal(scale=scale, size=start.shape) for scale in RATTLES]
-    energies, gradients, _ = single_points(numbers, rattled, density)
+    energies, gradients, _ = single_points(numbers, rattled, density, *state)
     record: dict[str, Any] = {
         "cid": np.array(cid),
         "z": numbers.astype(np.uint8),
         "smiles": np.array(smiles),
         "inchi": np.array(inchi),
+        "charge": np.array(state[0]),
+        "multiplicity": np.array(state[1]),
         "extra_pos": np.array([start, *rattled]),
         "extra_energy": np.concatenate([first_energy, energies]),
         "extra_grad": np.concatenate([first_gradient, gradients]),
@@ -83,7 +113,7 @@ def label_molecule(cid: str, smiles: str, inchi: str, seed: int, target: Path) -
     part.replace(target)
 
 
-def _worker(task: tuple[str, str, str, int, str]) -> tuple[str, str]:
+def _worker(task: tuple[str, str, str, int, str, int | None]) -> tuple[str, str]:
     import contextlib
     import io
     import logging
@@ -92,31 +122,56 @@ def _worker(task: tuple[str, str, str, int, str]) -> tuple[str, str]:
 
     pyscf.lib.num_threads(1)
     logging.disable(logging.INFO)
-    cid, smiles, inchi, seed, target = task
+    cid, smiles, inchi, seed, target, multiplicity = task
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            label_molecule(cid, smiles, inchi, seed, Path(target))
+            label_molecule(cid, smiles, inchi, seed, Path(target), multiplicity)
     except Exception as error:  # one bad molecule must not stop the others; it is recorded
         return cid, f"{type(error).__name__}: {error}"
     return cid, ""
 
 
+def _rows(molecules: Path) -> list[dict[str, str]]:
+    """Read the list; `UserError` names what it lacks."""
+    try:
+        with molecules.open(newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            columns, rows = reader.fieldnames or [], list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{molecules}: cannot be read ({error})") from None
+    for name in ("cid", "smiles"):
+        if name not in columns:
+            raise UserError(f"{molecules}: needs a column '{name}': CSV with cid,smiles,inchi")
+    for number, row in enumerate(rows, 2):
+        for name, wanted in (("cid", True), ("multiplicity", False)):
+            value = row.get(name) or ""
+            if (value or wanted) and not (value.isascii() and value.isdigit()):
+                raise UserError(f"{molecules}, line {number}: {name} '{value}' is not a number")
+    return rows
+
+
 def label(molecules: Path, out: Path, seed: int, workers: int) -> None:
     """Label every molecule of a CSV (`cid,smiles,inchi`) into `out`; a rerun does what is left.
 
-    Failures go to `out/rejects.csv` and are not tried again.
+    A column `multiplicity` may say what a SMILES cannot. Failures go to `out/rejects.csv` and are
+    not tried again.
     """
     from tqdm import tqdm
 
+    rows = _rows(molecules)
     out.mkdir(parents=True, exist_ok=True)
     rejects = out / "rejects.csv"
     done = {path.stem for path in out.glob("*.npz")}
     if rejects.exists():
         with rejects.open(newline="") as handle:
             done |= {row[0] for row in csv.reader(handle)}
-    with molecules.open(newline="") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["cid"] not in done]
-    tasks = [(r["cid"], r["smiles"], r["inchi"], seed, str(out / f"{r['cid']}.npz")) for r in rows]
+    tasks = [
+        (
+            row["cid"], row["smiles"], row.get("inchi") or "", seed, str(out / f"{row['cid']}.npz"),
+            int(row["multiplicity"]) if row.get("multiplicity") else None,
+        )
+        for row in rows if row["cid"] not in done
+    ]  # fmt: skip
     with ProcessPoolExecutor(workers) as pool, rejects.open("a", newline="") as handle:
         writer = csv.writer(handle)
         futures = [pool.submit(_worker, task) for task in tasks]

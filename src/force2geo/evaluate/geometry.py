@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from force2geo.errors import UserError
 from force2geo.select.superpose import rmsd
 from force2geo.units import HARTREE_TO_KCAL_MOL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from force2geo.relax.result import Relaxed
     from force2geo.store.conformers import Conformers
 
@@ -18,6 +21,14 @@ CHEMICAL_ACCURACY = 1.0
 """kcal/mol."""
 FORCE_THRESHOLD = 0.05
 """eV/Å."""
+ENERGY_NOISE = 1e-3
+"""kcal/mol: what the threshold of a self-consistent field leaves open in a difference."""
+NO_END = ("refused", "exploded")
+"""Statuses of relaxations that gave no geometry; where their path ends says nothing."""
+CHANGED = ("bonds changed", "dissociated")
+"""Statuses of relaxations that ended as another molecule."""
+NOT_COMPUTED = "not computed"
+_POINTS = ("start", "relaxed", "reference")
 
 
 def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers) -> pd.DataFrame:
@@ -25,62 +36,107 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
 
     `points` are the DFT stage's single points. Energies in kcal/mol: `to_gain` = E(start) −
     E(reference), `gained` = E(start) − E(relaxed), `residual` = E(relaxed) − E(reference)
-    (eq. 13); `percent` (eq. 11) is empty where a single point is missing or the start is not
-    above the reference; `diverged` where the relaxed single point failed or lies above the
-    start; `max_force` by the potential and `max_force_dft` by DFT, eV/Å; `rmsd` to the
+    (eq. 13); `percent` (eq. 11) is empty where E(start) or E(reference) is missing or the start
+    is not above the reference. `failed` is where there is no relaxed geometry with an energy:
+    refused, exploded or without a self-consistent field. Such a molecule gained nothing, has no
+    residual energy and diverged; so did one that lies above its start by more than
+    `ENERGY_NOISE`. `judged` is False where a single point was not computed, which says nothing of
+    the geometry. `max_force` by the potential and `max_force_dft` by DFT, eV/Å; `rmsd` to the
     reference in Å.
     """
-    energy = points.pivot(index="cid", columns="geometry", values="energy") * HARTREE_TO_KCAL_MOL
-    forces = points[points["geometry"] == "relaxed"].set_index("cid")["max_force"]
+    if "outcome" not in points:
+        raise UserError("the single points have no column 'outcome': run force2geo dft again")
+    table = points.set_index(["cid", "geometry"]).to_dict("index")
+    missing = [cid for cid in relaxed.cids if any((cid, name) not in table for name in _POINTS)]
+    if missing:
+        raise UserError(f"{missing[0]} has no single points: they are of another relaxation")
     rows: list[dict[str, Any]] = []
     for index, (cid, row) in enumerate(
         zip(relaxed.cids, conformers.index(relaxed.cids), strict=True)
     ):
+        about = {name: table[cid, name] for name in _POINTS}
         start, end, reference = (
-            float(energy.loc[cid, name]) for name in ("start", "relaxed", "reference")
+            float(about[name]["energy"]) * HARTREE_TO_KCAL_MOL for name in _POINTS
         )
-        to_gain, gained = start - reference, start - end
-        final = relaxed.frames[index][-1]
+        refused = relaxed.status[index] in NO_END
+        judged = all(
+            about[name]["outcome"] != NOT_COMPUTED
+            for name in _POINTS
+            if not (refused and name == "relaxed")
+        )
+        failed = bool(judged and (refused or np.isnan(end)))
+        if refused:
+            end = np.nan
+        to_gain, gained = start - reference, 0.0 if failed else start - end
+        first, final = relaxed.frames[index][0], relaxed.frames[index][-1]
         reference_positions = conformers.geometry["dft"][conformers.atoms(row)]
+        usable = not refused and np.isfinite(final).all()
         rows.append(
             {
                 "cid": cid,
                 "status": relaxed.status[index],
                 "steps": int(relaxed.steps[index]),
-                "max_force": float(relaxed.max_force[index]),
-                "max_force_dft": float(forces.loc[cid]),
+                "judged": judged,
+                "failed": failed,
+                "max_force": np.nan if refused else float(relaxed.max_force[index]),
+                "max_force_dft": np.nan if refused else float(about["relaxed"]["max_force"]),
                 "to_gain": to_gain,
                 "gained": gained,
                 "residual": end - reference,
                 "percent": 100 * gained / to_gain if to_gain > 0 else np.nan,
-                "diverged": bool(np.isnan(end) or end > start),
-                "rmsd": rmsd(final, reference_positions) if np.isfinite(final).all() else np.nan,
-                "rmsd_start": rmsd(relaxed.frames[index][0], reference_positions),
+                "diverged": bool(failed or end > start + ENERGY_NOISE),
+                "rmsd": rmsd(final, reference_positions) if usable else np.nan,
+                "rmsd_start": rmsd(first, reference_positions),
             }
         )
     return pd.DataFrame(rows)
 
 
+def common(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the rows of the molecules that all tables of `per_molecule` have and could judge.
+
+    In the first table's order. `UserError` when there is none.
+    """
+    sets = [set(table.loc[table["judged"], "cid"]) for table in tables.values()]
+    shared = set.intersection(*sets)
+    order = [cid for cid in next(iter(tables.values()))["cid"] if cid in shared]
+    if not order:
+        raise UserError(
+            "no molecule was judged for all of " + ", ".join(tables) + ": single points were not "
+            "computed, or D_opt differs; the warnings of force2geo dft say why"
+        )
+    return {name: table.set_index("cid").loc[order].reset_index() for name, table in tables.items()}
+
+
+def _rates(molecules: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return what the rates are means of, in percent, by name, a value (or NaN) per molecule."""
+    good = ~molecules["failed"]
+    return {
+        "pct_energy": molecules["percent"],
+        "pct_success": 100.0 * (good & (molecules["residual"] < CHEMICAL_ACCURACY)),
+        "pct_diverged": 100.0 * molecules["diverged"],
+        "pct_force": 100.0 * (good & (molecules["max_force"] < FORCE_THRESHOLD)),
+        "pct_force_dft": 100.0 * (good & (molecules["max_force_dft"] < FORCE_THRESHOLD)),
+    }
+
+
 def summary(molecules: pd.DataFrame) -> dict[str, float]:
-    """Return the rates over all relaxed molecules, in percent.
+    """Return the rates over all molecules, in percent.
 
     `pct_energy` (eq. 10) is the mean of eq. 11 over the molecules that have one, which one with
     little to gain can rule; `pct_energy_median` their median; `pct_energy_total` the energy gained
     by all over that to be gained by all, which one with much to gain can rule; `pct_success`
     (eq. 12), `pct_diverged`, `pct_force` (eq. 14, judged by the potential) and `pct_force_dft` (by
-    DFT). A missing single point counts as no success.
+    DFT). A molecule that failed counts against each of them. A missing single point of the
+    reference counts as no success.
     """
     known = molecules.dropna(subset=["percent"])
     total = known["to_gain"].sum()
     return {
         "molecules": len(molecules),
-        "pct_energy": float(known["percent"].mean()) if len(known) else np.nan,
         "pct_energy_median": float(known["percent"].median()) if len(known) else np.nan,
         "pct_energy_total": float(100 * known["gained"].sum() / total) if total else np.nan,
-        "pct_success": float(100 * (molecules["residual"] < CHEMICAL_ACCURACY).mean()),
-        "pct_diverged": float(100 * molecules["diverged"].mean()),
-        "pct_force": float(100 * (molecules["max_force"] < FORCE_THRESHOLD).mean()),
-        "pct_force_dft": float(100 * (molecules["max_force_dft"] < FORCE_THRESHOLD).mean()),
+        **{name: float(values.mean()) for name, values in _rates(molecules).items()},
     }
 
 
@@ -89,14 +145,7 @@ def intervals(molecules: pd.DataFrame, draws: int = 2000, seed: int = 7) -> dict
 
     (low, high) by name: percentiles of a bootstrap over the molecules.
     """
-    columns = {
-        "pct_energy": molecules["percent"],
-        "pct_success": 100.0 * (molecules["residual"] < CHEMICAL_ACCURACY),
-        "pct_diverged": 100.0 * molecules["diverged"],
-        "pct_force": 100.0 * (molecules["max_force"] < FORCE_THRESHOLD),
-        "pct_force_dft": 100.0 * (molecules["max_force_dft"] < FORCE_THRESHOLD),
-        "residual": molecules["residual"],
-    }
+    columns = _rates(molecules) | {"residual": molecules["residual"]}
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(molecules), size=(draws, len(molecules)))
     found = {}

@@ -6,13 +6,15 @@ import base64
 import csv
 import json
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from force2geo.evaluate.origins import ancestry
 from force2geo.files import code_version
 from force2geo.store.levels import Level
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 TABLES = ("tableA3", "table2", "table3", "table4", "table6", "table11", "table12")
 FIGURES = {
@@ -27,6 +29,8 @@ FIGURES = {
     "residual": "DFT single points of D_opt: energy above the DFT-relaxed geometry.",
     "parity_gap": "HOMO–LUMO gap of test molecules, random split, by recipe.",
 }
+# Artifacts that the page shows outside its tables.
+_SHOWN = ("store/audit.json", "pretrain/metrics.json", "pretrain/predictions.npz", "relax/d_opt.h5")
 _MOST_MOLECULES = 200
 _MOLECULE = {
     "max_force": "max force, potential (eV/Å)",
@@ -129,7 +133,8 @@ def _audit(report: dict[str, Any]) -> str:
     return (
         "<table><thead><tr><th>Stage</th><th>Program and level of theory</th><th>Molecules"
         f"</th><th>Snapshots</th></tr></thead><tbody>{rows}</tbody></table>{warnings}"
-        f"<p>Energies recomputed with PySCF:</p><ul>{checks}</ul>"
+        f"<p>Energies recomputed with PySCF. {escape(report.get('tolerances', ''))}</p>"
+        f"<ul>{checks}</ul>"
     )
 
 
@@ -158,11 +163,29 @@ def _verdict(folder: Path) -> str:
     )
 
 
+def _cells_of(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield table and record of each cell that was computed."""
+    for name in TABLES:
+        path = folder / "tables" / f"{name}.json"
+        if path.exists():
+            yield from ((name, cell) for cell in _json(path)["cells"])
+
+
 def _provenance(folder: Path) -> str:
+    """Return the records of what the page shows and of all that went into it, nothing else's."""
+
+    def find(name: str) -> Path:
+        path = Path(name)
+        # The records name files from where the run was made, which may be elsewhere.
+        inside = folder / name.rpartition(f"{folder.name}/")[2]
+        return (path if path.exists() else inside).resolve()
+
+    roots = [find(cell["source"]) for _, cell in _cells_of(folder)]
+    roots += [(folder / name).resolve() for name in _SHOWN]
     items = []
-    for path in sorted(folder.rglob("*.provenance.json")):
-        record = _json(path)
-        artifact = str(path.relative_to(folder)).removesuffix(".provenance.json")
+    for path, record in sorted(ancestry(roots, find).items()):
+        inside = path.is_relative_to(folder.resolve())
+        artifact = str(path.relative_to(folder.resolve()) if inside else path)
         inputs = "".join(
             f"<li><code>{escape(name)}</code> <code>{digest}</code></li>"
             for name, digest in record["inputs"].items()
@@ -178,18 +201,13 @@ def _provenance(folder: Path) -> str:
 
 
 def _cells(folder: Path) -> str:
-    rows = []
-    for name in TABLES:
-        path = folder / "tables" / f"{name}.json"
-        if not path.exists():
-            continue
-        for cell in _json(path)["cells"]:
-            rows.append(
-                f"<tr><td>{name}: {escape(cell['row'])}, {cell['column']}</td>"
-                f"<td>{escape(str(cell['stage']))}</td><td><code>{escape(cell['source'])}</code>"
-                f"</td><td><code>{cell['source_hash']}</code></td>"
-                f"<td><code>{cell['settings_hash']}</code></td></tr>"
-            )
+    rows = [
+        f"<tr><td>{name}: {escape(cell['row'])}, {cell['column']}</td>"
+        f"<td>{escape(str(cell['stage']))}</td><td><code>{escape(cell['source'])}</code>"
+        f"</td><td><code>{cell['source_hash']}</code></td>"
+        f"<td><code>{cell['settings_hash']}</code></td></tr>"
+        for name, cell in _cells_of(folder)
+    ]
     return (
         "<details><summary>Every table cell, and the artifact it was read from</summary><div "
         'class="scroll"><table><thead><tr><th>Cell</th><th>Stage</th><th>Artifact</th><th>Content'

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from force2geo.evaluate.geometry import intervals, summary
+from force2geo.evaluate.geometry import common, intervals, summary
+from force2geo.evaluate.origins import code_versions
+from force2geo.evaluate.property_errors import common_errors
+from force2geo.evaluate.relaxation_notes import EQUATION_14, failures, set_note
 from force2geo.files import hash_file, provenance_path, write_json, write_text
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ TABLE3 = {
     "pct_energy": "Energy minimised (%)",
     "pct_success": "Chemical accuracy (%)",
     "pct_diverged": "Diverged (%)",
-    "pct_force": "Force converged (%)",
+    "pct_force": "Force converged, by the potential (%)",
+    "pct_force_dft": "Force converged, by DFT (%)",
 }
 GAP = {
     "random_val": "Random val MAE (eV)",
@@ -41,6 +45,7 @@ GAP = {
     "scaffold_val": "Scaffold val MAE (eV)",
     "scaffold_test": "Scaffold test MAE (eV)",
 }
+_PARTS = {"train": "train on", "val": "validate", "test": "test"}
 TABLE4_RECIPES = {
     "RDKit 3D + PaiNN": "geometry_rdkit",
     "PM3 & HF 3D + PaiNN": "geometry_hf",
@@ -146,12 +151,14 @@ def table3(
 
     `training` are the metrics files of those that were trained here.
     """
-    rows, notes = {}, []
-    for row, (molecules, source) in relaxed.items():
+    judged = common({row: molecules for row, (molecules, _) in relaxed.items()})
+    rows, notes = {}, [EQUATION_14, set_note(relaxed, judged)]
+    for row, molecules in judged.items():
         found, sure = summary(molecules), intervals(molecules)
-        rows[row] = {column: Cell(found[column], source) for column in TABLE3}
+        rows[row] = {column: Cell(found[column], relaxed[row][1]) for column in TABLE3}
         ranges = ", ".join(
-            f"{TABLE3[column].removesuffix(' (%)').lower()} {low:.0f} to {high:.0f} %"
+            f"{TABLE3[column].removesuffix(' (%)').lower().replace('dft', 'DFT')} "
+            f"{low:.0f} to {high:.0f} %"
             for column, (low, high) in sure.items()
             if column in TABLE3 and np.isfinite(low)
         )
@@ -162,10 +169,14 @@ def table3(
             f"{ranges}.",
             f"{row}: residual energy of {len(residual)} molecules, median {residual.median():.2f} "
             "kcal/mol, mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
-            f"{row}: energy minimised of the {gains} that had energy to lose, median "
-            f"{found['pct_energy_median']:.1f} %, all molecules together "
-            f"{found['pct_energy_total']:.1f} %. Judged by DFT forces, "
-            f"{found['pct_force_dft']:.1f} % are below 0.05 eV/Å.",
+            f"{row}: energy minimised of the {gains} that had energy to lose"
+            + (
+                f", median {found['pct_energy_median']:.1f} %, all molecules together "
+                f"{found['pct_energy_total']:.1f} %."
+                if gains
+                else "."
+            ),
+            *failures(row, molecules),
         ]
     for row, path in (training or {}).items():
         run = _read(path)
@@ -185,35 +196,62 @@ def table3(
 def gap_table(
     name: str, title: str, recipes: dict[str, str], metrics: dict[tuple[str, str], Path]
 ) -> Table:
-    """Return table 4 or 6; `metrics` maps (split, recipe) to a run's metrics file."""
+    """Return table 4 or 6; `metrics` maps (split, recipe) to a run's metrics file.
+
+    A column's cells are errors on one common set of molecules, those that every recipe could take.
+    """
     known = published(name)
-    rows: dict[str, dict[str, Cell]] = {}
+    rows: dict[str, dict[str, Cell]] = {
+        row: {
+            column: Cell(None, reason=NOT_IN_THIS_RUN if row in recipes else NOT_IN_THIS_VERSION)
+            for column in GAP
+        }
+        for row in known
+    }
     notes = []
-    for row in known:
-        recipe = recipes.get(row)
-        cells = {}
-        for column in GAP:
-            split, part = column.split("_")
-            path = metrics.get((split, recipe or ""))
-            if path is None:
-                reason = NOT_IN_THIS_VERSION if recipe is None else NOT_IN_THIS_RUN
-                cells[column] = Cell(None, reason=reason)
+    for split in dict.fromkeys(column.split("_")[0] for column in GAP):
+        runs = {
+            row: metrics[split, recipe]
+            for row, recipe in recipes.items()
+            if row in known and (split, recipe) in metrics
+        }
+        if not runs:
+            continue
+        found = {row: _read(path) for row, path in runs.items()}
+        sizes = {part: {row: run["sizes"][part] for row, run in found.items()} for part in _PARTS}
+        told = [f"{_counts(sizes['train'])} molecules to train on"]
+        for part in ("val", "test"):
+            shared = common_errors(runs, part)
+            for row, path in runs.items():
+                rows[row][f"{split}_{part}"] = (
+                    Cell(found[row][part]["property_mae"], path)
+                    if shared is None
+                    else Cell(shared[0][row], path.with_name("predictions.npz"))
+                )
+            if shared is None:
+                told.append(f"{_counts(sizes[part])} to {_PARTS[part]}, each its own")
             else:
-                cells[column] = Cell(_read(path)[part]["property_mae"], path)
-        rows[row] = cells
-    sizes = {split: _read(path)["sizes"] for (split, _), path in metrics.items()}
-    for split, size in sizes.items():
-        notes.append(
-            f"{split.capitalize()} split: {size['train']} molecules to train on, {size['val']} to "
-            f"validate, {size['test']} to test."
-        )
+                told.append(f"the same {shared[1]} to {_PARTS[part]} for all")
+        notes.append(f"{split.capitalize()} split: {'; '.join(told)}.")
     return Table(name, title, "Model", GAP, rows, known, notes)
 
 
+def _counts(sizes: dict[str, int]) -> str:
+    """Return one number where all rows have the same, else each row's."""
+    if len(set(sizes.values())) == 1:
+        return str(next(iter(sizes.values())))
+    return ", ".join(f"{size} ({row})" for row, size in sizes.items())
+
+
 def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Table:
-    """Return table 11 or 12: one setting of geometry fine-tuning varied, random split."""
+    """Return table 11 or 12: one setting of geometry fine-tuning varied, random split.
+
+    `runs` maps the setting's value to a run's metrics file; the errors are those of validation.
+    """
     columns = {"random_val": GAP["random_val"]}
     known = published(name)
+    spelt = {float(value): value for value in known}  # 0.10 is the published 0.1
+    runs = {spelt.get(float(value), value): path for value, path in runs.items()}
     rows = {
         value: {
             "random_val": Cell(_read(runs[value])["val"]["property_mae"], runs[value])
@@ -222,25 +260,32 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
         }
         for value in sorted(set(known) | set(runs), key=float)
     }
-    return Table(name, title, first, columns, rows, known)
+    sizes = {value: _read(path)["sizes"]["val"] for value, path in runs.items()}
+    notes = [f"Judged on {_counts(sizes)} molecules."] if sizes else []
+    return Table(name, title, first, columns, rows, known, notes)
 
 
 def _number(value: float, digits: int) -> str:
+    """Return a value with so many significant digits, never in powers of ten."""
     if isinstance(value, int):
         return str(value)
-    """Return a value with so many significant digits, never in powers of ten."""
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
 
 
 def frame(table: Table, digits: int = 4) -> pd.DataFrame:
-    """Return the table as text: each column, then the same as published."""
+    """Return the table as text: each column, then those as published that have been."""
     lines = []
+    published_ones = {
+        column: label
+        for column, label in table.columns.items()
+        if any(column in numbers for numbers in table.published.values())
+    }
     for row, cells in table.rows.items():
         line = {table.first: row}
         for column, label in table.columns.items():
             value = cells[column].value
             line[label] = "" if value is None or pd.isna(value) else _number(value, digits)
-        for column, label in table.columns.items():
+        for column, label in published_ones.items():
             number = table.published.get(row, {}).get(column)
             line[f"{label}, published"] = "" if number is None else f"{number:.10g}"
         line["Why empty"] = next((c.reason for c in cells.values() if c.reason), "")
@@ -273,11 +318,24 @@ def trace(table: Table) -> list[dict[str, Any]]:
     return cells
 
 
+def _mixed_code(table: Table) -> list[str]:
+    """Return a warning where the cells' artifacts were made by several versions of the code."""
+    sources = {cell.source for line in table.rows.values() for cell in line.values()}
+    made = {source: code_versions(source) for source in sources if source is not None}
+    versions = sorted(set().union(*made.values()))
+    if len(versions) < 2:
+        return []
+    return [
+        f"Warning: made by {len(versions)} versions of the code ({'; '.join(versions)}), which may "
+        "not compute the same. `snakemake --forceall` makes all again."
+    ]
+
+
 def write_table_files(table: Table, folder: Path) -> None:
     """Write `<name>.csv`, `.md`, `.tex` and `.json` (where every cell comes from)."""
     data = frame(table)
     write_text(folder / f"{table.name}.csv", data.to_csv(index=False))
-    notes = "\n".join(f"- {note}" for note in table.notes)
+    notes = "\n".join(f"- {note}" for note in [*table.notes, *_mixed_code(table)])
     header = "| " + " | ".join(data.columns) + " |\n|" + "---|" * len(data.columns) + "\n"
     body = "".join("| " + " | ".join(row) + " |\n" for row in data.to_numpy())
     write_text(folder / f"{table.name}.md", f"## {table.title}\n\n{header}{body}\n{notes}\n")

@@ -2,7 +2,8 @@
 
 Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,),
 `atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
-`steps` (M,), `status` (M,), `reason` (M,), `converged` (M,); paths: `frame_ptr` (M+1,) where a
+`steps` (M,), `status` (M,), `reason` (M,), `converged` (M,), `charge` (M,) e, `multiplicity` (M,)
+(0 and 1 in older files, which have none); paths: `frame_ptr` (M+1,) where a
 molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
 (·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å. Of a
 relaxation without its whole path, the frames are the first and the last.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # What there is once a molecule; once a frame; and once a frame and atom.
 _COLUMNS: dict[str, Any] = {
     "cid": "S9", "energy": float, "max_force": float, "steps": int, "status": "S16",
-    "reason": "S80", "converged": bool,
+    "reason": "S80", "converged": bool, "charge": int, "multiplicity": int,
 }  # fmt: skip
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
@@ -50,6 +51,8 @@ class Relaxed:
     forces: list[np.ndarray]
     frame_energy: list[np.ndarray]
     frame_max_force: list[np.ndarray]
+    charge: np.ndarray
+    multiplicity: np.ndarray
 
 
 def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -> None:
@@ -74,6 +77,8 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
             columns["status"].append(run.status)
             columns["reason"].append(run.reason.encode()[:80])
             columns["converged"].append(run.converged)
+            columns["charge"].append(run.charge)
+            columns["multiplicity"].append(run.multiplicity)
             numbers.append(run.atomic_numbers)
             positions.append(run.frames[-1].copy())
             counts.append(len(run.atomic_numbers))
@@ -112,7 +117,8 @@ def _append(datasets: dict[str, h5py.Dataset], waiting: dict[str, list[Any]]) ->
 def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxation]:
     """Read relaxations, those of some rows or all, one after the other."""
     with h5py.File(path, "r") as file:
-        heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers")}
+        heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers") if name in file}
+        state = _states(heads)
         paths = {name: file[name] for name in _PATHS}
         ptr, frame_ptr, offset = (file[n][:] for n in ("ptr", "frame_ptr", "frame_offset"))
         for row in range(len(heads["cid"])) if rows is None else rows:
@@ -132,7 +138,15 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
                 forces=pulls,
                 energies=paths["frame_energy"][frames].tolist(),
                 max_forces=paths["frame_max_force"][frames].tolist(),
+                charge=int(state[0][row]),
+                multiplicity=int(state[1][row]),
             )
+
+
+def _states(data: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return charges and multiplicities (M,) each, those of closed shells in an older file."""
+    count = len(data["cid"])
+    return data.get("charge", np.zeros(count, int)), data.get("multiplicity", np.ones(count, int))
 
 
 def read_relaxed(path: Path) -> Relaxed:
@@ -141,6 +155,7 @@ def read_relaxed(path: Path) -> Relaxed:
         data = {name: file[name][:] for name in file}
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
     molecules = range(len(data["cid"]))
+    charge, multiplicity = _states(data)
 
     def paths(name: str) -> list[np.ndarray]:
         pieces = [data[name][offset[i] : offset[i + 1]] for i in molecules]
@@ -159,4 +174,6 @@ def read_relaxed(path: Path) -> Relaxed:
         frame_max_force=[
             data["frame_max_force"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules
         ],
+        charge=charge,
+        multiplicity=multiplicity,
     )
