@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -16,7 +17,7 @@ from force2geo.potentials.pairs import Pairs, find_pairs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from force2geo.potentials.checkpoint import Model
+    from force2geo.potentials.model import Model
     from force2geo.potentials.models import Potential
 
 INPUTS = ("atomic_numbers", "positions", "ptr", "first", "second")
@@ -43,6 +44,7 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
         raise UserError("export: the checkpoint is a property model, not a potential")
     network = cast("Potential", copy.deepcopy(model.in_dtype(dtype))).requires_grad_(False)
     kind, device = next(network.parameters()).dtype, model.device
+    cutoff = float(network.config["backbone"]["cutoff"])
 
     def evaluate(numbers: Tensor, x: Tensor, ptr: Tensor, i: Tensor, j: Tensor) -> Any:
         molecule = (
@@ -50,19 +52,22 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
         )
         # An empty molecule at the end: sizes of one are special to the tracer, and are no more.
         ends = torch.cat([ptr, ptr[-1:]])
-        output = network(Batch(numbers, x, molecule, ends, pairs=Pairs(i, j, x.shape[0])))
+        pairs = Pairs(i, j, x.shape[0], cutoff)
+        output = network(Batch(numbers, x, molecule, ends, pairs=pairs))
         return output["energy"], output["forces"]
 
-    cutoff = float(network.config["backbone"]["cutoff"])
     example = inputs_of(_example(network.config.get("elements"), kind).to(device), cutoff)
     atoms, molecules, pairs = (torch.export.Dim(name, min=2) for name in ("N", "B1", "P"))
     shapes = ({0: atoms}, {0: atoms}, {0: molecules}, {0: pairs}, {0: pairs})
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    # Forces are a derivative; traced, they are plain operations like all others.
-    graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
-    program = torch.export.export(graph, example, dynamic_shapes=shapes)
-    with atomic_path(path) as part:
+    with atomic_path(path) as part, warnings.catch_warnings():
+        # Torch warns of what its own tracer calls.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Forces are a derivative; traced, they are plain operations like all others.
+        graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+        program = torch.export.export(graph, example, dynamic_shapes=shapes)
         named = part.with_name(part.name + ".pt2")
         torch._inductor.aoti_compile_and_package(
             program,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -40,8 +40,7 @@ class Interaction(nn.Module):
 
     def forward(self, scalars: Tensor, basis: Excited, envelope: Tensor, pairs: Pairs) -> Tensor:
         """Return the update (N,F)."""
-        first = cast("nn.Linear", self.filters[0])
-        weights = self.filters[1:](basis.through(first)) * envelope[:, None]
+        weights = self.filters[1:](basis.through(self.filters[0])) * envelope[:, None]
         summed = scalar_message(self.before(scalars), weights, pairs)
         return self.after(summed)
 
