@@ -8,6 +8,7 @@ import torch
 from ase import Atoms
 
 import force2geo
+from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import save
@@ -54,8 +55,10 @@ def test_torch_sim_gets_what_predict_gives(model, molecules):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_path):
-    model.export(tmp_path / "m.pt2", "float64")
+def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_path, recwarn):
+    command = ["export", str(tmp_path / "m.pt"), str(tmp_path / "m.pt2"), "--dtype", "float64"]
+    assert main(command) == 0
+    assert not [str(w.message) for w in recwarn]  # of torch about itself
     compiled = torch._inductor.aoti_load_package(str(tmp_path / "m.pt2"))
     assert float(compiled.get_metadata()["cutoff"]) == BACKBONE["cutoff"]
     for chosen in (molecules, molecules[:1], molecules * 3):

@@ -73,7 +73,7 @@ def _of_smiles(smiles: str) -> Atoms:
 
     if "." in smiles:
         raise UserError(f"'{smiles}' is of several molecules: give a structure with coordinates")
-    made = embed(smiles, _SEED)
+    made = embed(smiles, _SEED) if smiles.strip() else None
     if made is None:
         known = smiles.strip() and Chem.MolFromSmiles(smiles) is not None
         why = "no conformer of it could be made" if known else "not a SMILES"
