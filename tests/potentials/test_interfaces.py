@@ -76,3 +76,10 @@ def test_a_property_model_is_no_potential(tmp_path):
     model = force2geo.load(tmp_path / "p.pt")
     with pytest.raises(UserError, match="not a potential"):
         model.export(tmp_path / "x.pt2")
+
+
+def test_without_a_compiler_export_says_so_before_it_traces(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    with pytest.raises(UserError, match="compiler found, install"):
+        model.export(tmp_path / "m.pt2")
+    assert not (tmp_path / "m.pt2").exists()

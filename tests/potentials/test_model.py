@@ -129,6 +129,21 @@ def test_inference_mode_changes_nothing(tmp_path, water, kind, dtype):
         np.testing.assert_allclose(shown, expected[key], atol=1e-5)
 
 
+def test_means_over_atoms_and_totals(water):
+    """A published model's energies are means; what ASE and `totals` get is the molecule's."""
+    network = potential(torch.float64)
+    means = Model(network, {"stage": "published"}, "cpu", mean_energy=True)
+    output = network(collate([water.numbers], [water.positions], torch.float64))
+    energy, forces = float(output["energy"]), output["forces"].numpy()
+    (mean,), (total,) = means.predict(water), means.predict(water, totals=True)
+    assert mean["energy"] == pytest.approx(energy / 3, rel=1e-14)
+    np.testing.assert_allclose(mean["forces"], forces / 3, rtol=1e-12)
+    water.calc = means.calculator()
+    assert total["energy"] == water.get_potential_energy() == pytest.approx(energy, rel=1e-14)
+    np.testing.assert_allclose(water.get_forces(), forces, rtol=1e-12)
+    np.testing.assert_allclose(total["forces"], forces, rtol=1e-12)
+
+
 class Dipoles(Potential):
     """A vector for each molecule, a number for each atom: shapes tell nothing."""
 

@@ -151,3 +151,20 @@ def test_an_adapter_learns_and_a_plain_layer_keeps_the_fast_path(monkeypatch):
     assert taken == [1]
     for weight in (message.filters.up, message.filters.down, message.filters.base.weight):
         assert weight.grad.abs().max() > 0
+
+
+def test_hooks_on_all_of_schnet_s_filters_are_called():
+    torch.manual_seed(0)
+    network = Potential(
+        {"name": "schnet", "layers": 1, "features": 6, "basis_size": 12, "cutoff": 4.5}
+    )
+    batch = collate([np.array([8, 1, 1])], [np.eye(3)])
+    plain = network(batch)["binding"]
+    filters = network.backbone.interactions[0].filters
+    hook = filters.register_forward_hook(lambda _, given, output: 2 * output)
+    found = network(batch)["binding"]
+    hook.remove()
+    filters[2].weight.data *= 2
+    filters[2].bias.data *= 2
+    torch.testing.assert_close(found, network(batch)["binding"])
+    assert abs(float(found - plain)) > 1e-5

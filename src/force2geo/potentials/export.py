@@ -38,10 +38,11 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     first < second (P,) int64 each; it gives energies (B+1,) eV float64, the last of no molecule
     and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
     two pairs on. The package's metadata
-    name the cutoff. Compiling needs a C++ compiler.
+    name the cutoff. `UserError` for a property model, and without a C++ compiler.
     """
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
+    _check_compiler()
     network = cast("Potential", copy.deepcopy(model.in_dtype(dtype))).requires_grad_(False)
     kind, device = next(network.parameters()).dtype, model.device
     cutoff = float(network.config["backbone"]["cutoff"])
@@ -75,6 +76,17 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
             inductor_configs={"aot_inductor.metadata": {"cutoff": str(cutoff)}},
         )
         named.replace(part)
+
+
+def _check_compiler() -> None:
+    """Raise `UserError` without a C++ compiler, before the long way to where it is needed."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError("export: no C++ compiler found, install g++ or name one in CXX") from None
 
 
 def _example(elements: list[int] | None, kind: torch.dtype) -> Batch:

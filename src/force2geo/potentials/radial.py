@@ -68,19 +68,20 @@ def _is_plain(layer: nn.Module) -> TypeGuard[nn.Linear]:
 
     Parametrisations are: they are behind the name of the weight.
     """
+    linear = isinstance(layer, nn.Linear) and does_no_more_than(nn.Linear, layer)
+    return linear and layer.bias is not None
+
+
+def does_no_more_than(kind: type[nn.Module], layer: nn.Module) -> bool:
+    """Say whether calling a layer runs `kind.forward` and no hook."""
     hooks = (
         layer._forward_hooks,
         layer._forward_pre_hooks,
         layer._backward_hooks,
         layer._backward_pre_hooks,
     )
-    return (
-        isinstance(layer, nn.Linear)
-        and type(layer).forward is nn.Linear.forward
-        and "forward" not in layer.__dict__
-        and layer.bias is not None
-        and not any(hooks)
-    )
+    own = type(layer).forward is kind.forward and "forward" not in layer.__dict__
+    return own and not any(hooks)
 
 
 class _Through(torch.autograd.Function):
