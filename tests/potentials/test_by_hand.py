@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from force2geo.potentials.batch import collate
-from force2geo.potentials.heads import DisplacementHead, PropertyHead
-from force2geo.potentials.models import Potential
+from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.potentials.pairs import find_pairs
 from force2geo.potentials.radial import CosineEnvelope, GaussianBasis
 from force2geo.potentials.schnet import ShiftedSoftplus
@@ -74,7 +73,7 @@ def painn(w, numbers, x, layers=2):
         length = np.sqrt((right**2).sum(axis=1) + 1e-8)
         a = np.split(two_layers(w, f"{name}.context", np.hstack([s, length])), 3, axis=1)
         s, v = s + a[2] + a[1] * (left * right).sum(axis=1), v + a[0][:, None] * left
-    return s
+    return s, v
 
 
 def published(w, numbers, x, layers=2):
@@ -102,7 +101,7 @@ def published(w, numbers, x, layers=2):
         length = np.sqrt((right**2).sum(axis=1) + 1e-8)
         a = np.split(two_layers(w, f"{name}.context", np.hstack([s, length])), 3, axis=1)
         s, v = s + (a[0] + a[1] * product) / np.sqrt(2.0), v + a[2][:, None] * left
-    return s
+    return s, v
 
 
 def schnet(w, numbers, x, layers=2):
@@ -116,7 +115,16 @@ def schnet(w, numbers, x, layers=2):
                 filters = two_layers(w, f"{name}.filters", gaussians(distance), softplus)
                 got[i] += sent[j] * filters * envelope(distance)
         s = s + two_layers(w, f"{name}.after", got, softplus)
-    return s
+    return s, None
+
+
+def build(kind, name, variant):
+    torch.manual_seed(2)
+    sizes = {"layers": 2, "features": FEATURES, "basis_size": BASIS, "cutoff": CUTOFF}
+    network = kind({"name": name, "variant": variant, **sizes}).double()
+    for weight in network.parameters():  # biases and norms, too, are to matter
+        weight.data += 0.3 * torch.randn_like(weight)
+    return network
 
 
 @pytest.mark.parametrize(
@@ -128,16 +136,12 @@ def schnet(w, numbers, x, layers=2):
     ],
 )
 def test_energy_and_forces_are_those_of_the_equations(name, variant, by_hand):
-    torch.manual_seed(2)
-    sizes = {"layers": 2, "features": FEATURES, "basis_size": BASIS, "cutoff": CUTOFF}
-    network = Potential({"name": name, "variant": variant, **sizes}).double()
-    for weight in network.parameters():  # biases and norms, too, are to matter
-        weight.data += 0.3 * torch.randn_like(weight)
+    network = build(Potential, name, variant)
     network.head.references[[1, 6, 8]] = torch.tensor([-13.5, -1030.1, -2043.2]).double()
     w = weights_of(network)
 
     def binding(numbers, x):
-        return two_layers(w, "head.atomic", by_hand(w, numbers, x)).sum()
+        return two_layers(w, "head.atomic", by_hand(w, numbers, x)[0]).sum()
 
     found = network(collate(*zip(WATER, CHAIN, strict=True), torch.float64))
     for place, (numbers, x) in enumerate((WATER, CHAIN)):
@@ -151,6 +155,40 @@ def test_energy_and_forces_are_those_of_the_equations(name, variant, by_hand):
             moved[atom, axis] = step
             slope = (binding(numbers, x + moved) - binding(numbers, x - moved)) / (2 * step)
             assert float(found["forces"][3 * place + atom, axis]) == pytest.approx(-slope, abs=2e-6)
+
+
+def displaced(w, s, v):
+    """Vectors under a gate, combined."""
+    gate = two_layers(w, "displacement.gate", s)
+    return (gate[:, None] * v) @ w["displacement.combine.weight"][0]
+
+
+def displaced_as_published(w, s, v):
+    """Two gated equivariant blocks (PaiNN, figure 3)."""
+    for block in ("displacement.blocks.0", "displacement.blocks.1"):
+        length = np.sqrt((linear(w, f"{block}.to_norm", v) ** 2).sum(axis=1))
+        s, gate = np.split(two_layers(w, f"{block}.context", np.hstack([s, length])), 2, axis=1)
+        s, v = silu(s), gate[:, None] * linear(w, f"{block}.to_vectors", v)
+    return v[:, :, 0]
+
+
+@pytest.mark.parametrize(
+    ("variant", "by_hand", "head"),
+    [("smooth", painn, displaced), ("published", published, displaced_as_published)],
+)
+def test_displacements_and_property_are_those_of_the_equations(variant, by_hand, head):
+    """Their sign tells which way vectors between atoms point; an energy does not."""
+    network = build(PropertyModel, "painn", variant)
+    network.head.mean.fill_(7.0)
+    network.head.deviation.fill_(1.5)
+    w = weights_of(network)
+    found = network(collate(*zip(WATER, CHAIN, strict=True), torch.float64))
+    for place, (numbers, x) in enumerate((WATER, CHAIN)):
+        s, v = by_hand(w, numbers, x)
+        own = found["displacement"][3 * place : 3 * place + 3]
+        np.testing.assert_allclose(own, head(w, s, v), rtol=1e-6, atol=1e-7)
+        value = 7.0 + 1.5 * two_layers(w, "head.atomic", s).mean()
+        assert float(found["property"][place]) == pytest.approx(value, rel=1e-7)
 
 
 def test_the_envelope_at_typed_in_distances():
@@ -180,21 +218,3 @@ def test_the_radial_basis_at_a_typed_in_distance():
 def test_schnet_s_activation():
     found = ShiftedSoftplus()(torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64))
     np.testing.assert_allclose(found, [0.0, 0.620114506958, -0.566219169517], atol=1e-12)
-
-
-def test_a_property_is_the_scaled_mean_over_atoms_and_a_displacement_the_gated_vectors():
-    torch.manual_seed(0)
-    batch = collate([np.array([8, 1, 1]), np.array([6])], [np.zeros((3, 3)), np.zeros((1, 3))])
-    s, v = torch.randn(4, FEATURES).double(), torch.randn(4, 3, FEATURES).double()
-    head = PropertyHead(FEATURES).double()
-    head.mean.fill_(7.0)
-    head.deviation.fill_(1.5)
-    w = weights_of(head)
-    atomic = two_layers(w, "atomic", s.numpy())[:, 0]
-    known = [7.0 + 1.5 * atomic[:3].mean(), 7.0 + 1.5 * atomic[3]]
-    np.testing.assert_allclose(head(s, batch).detach(), known, atol=1e-12)
-    head = DisplacementHead(FEATURES).double()
-    w = weights_of(head)
-    gate = two_layers(w, "gate", s.numpy())
-    known = np.einsum("nf,ncf,f->nc", gate, v.numpy(), w["combine.weight"][0])
-    np.testing.assert_allclose(head(s, v).detach(), known, atol=1e-12)

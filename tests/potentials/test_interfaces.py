@@ -60,7 +60,9 @@ def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_pa
     assert main(command) == 0
     assert not [str(w.message) for w in recwarn]  # of torch about itself
     compiled = torch._inductor.aoti_load_package(str(tmp_path / "m.pt2"))
-    assert float(compiled.get_metadata()["cutoff"]) == BACKBONE["cutoff"]
+    known = compiled.get_metadata()
+    assert float(known["cutoff"]) == BACKBONE["cutoff"]
+    assert (known["elements"], known["charge_states"]) == ("[1, 6, 8]", "[[0, 1]]")
     for chosen in (molecules, molecules[:1], molecules * 3):
         batch = collate([m.numbers for m in chosen], [m.positions for m in chosen], torch.float64)
         energy, forces = compiled(*inputs_of(batch, BACKBONE["cutoff"]))

@@ -17,6 +17,7 @@ from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.potentials.pairs import find_pairs
 from force2geo.potentials.radial import GaussianBasis
 from force2geo.potentials.threads import FEW_ATOMS, share
 
@@ -238,11 +239,10 @@ def test_sharing_keeps_the_order_and_uses_every_thread():
     assert threads.FEW_ATOMS > 30
 
 
-def test_pairs_are_kept_for_their_own_cutoff_alone(water):
-    from force2geo.potentials.pairs import find_pairs
-
-    network = potential(torch.float64, cutoff=4.5)
-    chain = Atoms("OOOO", [[k * 1.5, 0.1 * k * k, 0] for k in range(4)])
+@pytest.mark.parametrize("variant", ["smooth", "published"])  # the latter has no envelope
+def test_pairs_are_kept_for_their_own_cutoff_alone(variant):
+    network = potential(torch.float64, variant=variant, cutoff=4.5)
+    chain = Atoms("OOOOO", [[k * 1.5, 0.1 * k * k, 0] for k in range(5)])
     batch = collate([chain.numbers], [chain.positions], torch.float64)
     expected = network(batch)
     for cutoff in (2.0, 9.0):
@@ -254,8 +254,6 @@ def test_pairs_are_kept_for_their_own_cutoff_alone(water):
 
 
 def test_pairs_go_along_to_another_device():
-    from force2geo.potentials.pairs import find_pairs
-
     batch = collate([np.array([8, 1])], [np.eye(3)[:2]])
     batch.pairs = find_pairs(batch, 3.0)
     moved = batch.to("meta")

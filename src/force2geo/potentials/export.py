@@ -37,8 +37,8 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     int64 where molecules start and end, and the pairs of atoms of one molecule under the cutoff,
     first < second (P,) int64 each; it gives energies (B+1,) eV float64, the last of no molecule
     and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
-    two pairs on. The package's metadata
-    name the cutoff. `UserError` for a property model, and without a C++ compiler.
+    two pairs on. The package's metadata name `cutoff`, and `elements` and `charge_states` that it
+    was trained on and does not check. `UserError` for a property model, and without a C++ compiler.
     """
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
@@ -62,6 +62,11 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     shapes = ({0: atoms}, {0: atoms}, {0: molecules}, {0: pairs}, {0: pairs})
     from torch.fx.experimental.proxy_tensor import make_fx
 
+    known = {
+        "cutoff": str(cutoff),
+        "elements": str(sorted(model.known_elements())),
+        "charge_states": str(model.charge_states()),
+    }
     with atomic_path(path) as part, warnings.catch_warnings():
         # Torch warns of what its own tracer calls.
         warnings.simplefilter("ignore", FutureWarning)
@@ -73,7 +78,7 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
         torch._inductor.aoti_compile_and_package(
             program,
             package_path=str(named),
-            inductor_configs={"aot_inductor.metadata": {"cutoff": str(cutoff)}},
+            inductor_configs={"aot_inductor.metadata": known},
         )
         named.replace(part)
 

@@ -98,9 +98,9 @@ class Model:
         A potential gives `energy` (eV) and `forces` (n,3) eV/Å; a property model `property` and,
         where its backbone has vectors, `displacement` (n,3) Å. A published potential's energy is
         its mean over atoms and its forces are the negative gradient of that mean; `totals` turns
-        both into those of the whole molecule, n times as large. `dtype` computes in another
-        precision than the weights were saved in; `batch_atoms` bounds the memory. On a CPU torch's
-        threads share the molecules; a few atoms are computed by one thread.
+        both into those of the whole molecule, n times as large. Forces know no constraints. `dtype`
+        computes in another precision than the weights were saved in; `batch_atoms` bounds the
+        memory. On a CPU torch's threads share the molecules; a few atoms are computed by one.
 
         `UserError` names the place of a molecule that the model cannot answer for: an element or
         charge it never saw, a periodic cell, positions or predictions that are no numbers.
@@ -159,6 +159,14 @@ class Model:
         largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
         return set(self.network.config.get("elements") or range(1, largest + 1))
 
+    def charge_states(self) -> list[list[int]]:
+        """Return the pairs [charge, multiplicity] of the training set, neutral singlets by default.
+
+        No more is known of a checkpoint that names none.
+        """
+        states = self.network.config.get("charge_states") or [[0, 1]]
+        return [[int(charge), int(multiplicity)] for charge, multiplicity in states]
+
     def refusal(self, atomic_numbers: np.ndarray, charge: int = 0, multiplicity: int = 1) -> str:
         """Return why the model cannot answer for elements (n,) and this state, nothing if it can.
 
@@ -169,8 +177,7 @@ class Model:
         if strange:
             names = (SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
             return f"the model has never seen {', '.join(names)}"
-        states = self.network.config.get("charge_states") or [[0, 1]]
-        if [charge, multiplicity] not in [list(state) for state in states]:
+        if [charge, multiplicity] not in self.charge_states():
             return f"the model has never seen charge {charge:+d} with multiplicity {multiplicity}"
         return ""
 
