@@ -8,6 +8,7 @@ import torch
 from ase import Atoms
 
 import force2geo
+from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import save
@@ -54,10 +55,14 @@ def test_torch_sim_gets_what_predict_gives(model, molecules):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_path):
-    model.export(tmp_path / "m.pt2", "float64")
+def test_an_exported_potential_gives_what_predict_gives(model, molecules, tmp_path, recwarn):
+    command = ["export", str(tmp_path / "m.pt"), str(tmp_path / "m.pt2"), "--dtype", "float64"]
+    assert main(command) == 0
+    assert not [str(w.message) for w in recwarn]  # of torch about itself
     compiled = torch._inductor.aoti_load_package(str(tmp_path / "m.pt2"))
-    assert float(compiled.get_metadata()["cutoff"]) == BACKBONE["cutoff"]
+    known = compiled.get_metadata()
+    assert float(known["cutoff"]) == BACKBONE["cutoff"]
+    assert (known["elements"], known["charge_states"]) == ("[1, 6, 8]", "[[0, 1]]")
     for chosen in (molecules, molecules[:1], molecules * 3):
         batch = collate([m.numbers for m in chosen], [m.positions for m in chosen], torch.float64)
         energy, forces = compiled(*inputs_of(batch, BACKBONE["cutoff"]))
@@ -73,3 +78,10 @@ def test_a_property_model_is_no_potential(tmp_path):
     model = force2geo.load(tmp_path / "p.pt")
     with pytest.raises(UserError, match="not a potential"):
         model.export(tmp_path / "x.pt2")
+
+
+def test_without_a_compiler_export_says_so_before_it_traces(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    with pytest.raises(UserError, match="compiler found, install"):
+        model.export(tmp_path / "m.pt2")
+    assert not (tmp_path / "m.pt2").exists()

@@ -1,6 +1,5 @@
 """Pairs of atoms and the sums over them, compiled and not, to second derivatives."""
 
-import types
 from dataclasses import replace
 
 import numpy as np
@@ -32,8 +31,6 @@ def batch():
 def sums(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setattr(pair_sums, "pair_loops", None)
-    else:
-        pytest.importorskip("numba")
     return pair_sums
 
 
@@ -160,8 +157,6 @@ def steps(compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_steps_of_an_atom_are_what_they_say_to_second_derivatives(compiled):
-    if compiled:
-        pytest.importorskip("numba")
     for step, given, expected in steps(compiled):
         torch.testing.assert_close(step(*given), expected)
         tensors = [value.clone().requires_grad_() for value in given]
@@ -171,7 +166,6 @@ def test_steps_of_an_atom_are_what_they_say_to_second_derivatives(compiled):
 
 def test_steps_of_an_atom_take_inputs_that_come_from_one_another():
     """A slope must not also go the way that one input came from another."""
-    pytest.importorskip("numba")
     values = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
     found = []
     for compiled in (True, False):
@@ -194,8 +188,7 @@ def test_filters_have_derivatives_of_any_order(batch):
     assert len(basis(distance, pairs).parts) > 1
 
     def filters(distance, weight, bias):
-        given = types.SimpleNamespace(weight=weight, bias=bias)
-        return basis(distance, pairs).through(given, (2, 0), of=3)
+        return basis(distance, pairs).product(weight, bias, (2, 0), of=3)
 
     expected = layer(torch.exp(basis.coefficient * (distance[:, None] - basis.centres) ** 2))
     found = basis(distance, pairs).through(layer, (2, 0), of=3)
@@ -225,17 +218,16 @@ def test_unsorted_pairs_give_the_same_forces(batch):
     model = model.double()
     expected = model(batch)
     found = find_pairs(batch, 4.5)
-    plain = replace(batch, pairs=Pairs(found.first, found.second, found.atoms))
+    plain = replace(batch, pairs=Pairs(found.first, found.second, found.atoms, 4.5))
     for key, value in model(plain).items():
         torch.testing.assert_close(value, expected[key], rtol=1e-12, atol=1e-12)
 
 
 def test_loops_operations_and_unsorted_pairs_train_alike(batch, monkeypatch):
     """Compiled loops, torch operations, and those on pairs in no order, as on a GPU."""
-    pytest.importorskip("numba")
     settings = {"layers": 2, "features": 8, "basis_size": 40, "cutoff": 4.5}
     sorted_pairs = find_pairs(batch, 4.5)
-    plain = Pairs(sorted_pairs.first, sorted_pairs.second, sorted_pairs.atoms)
+    plain = Pairs(sorted_pairs.first, sorted_pairs.second, sorted_pairs.atoms, 4.5)
     gradients = []
     both = pair_sums.pair_loops, atom_steps.atom_loops
     for loops, pairs in ((both, None), ((None, None), None), ((None, None), plain)):

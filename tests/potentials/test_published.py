@@ -109,7 +109,7 @@ def test_questions_no_network_can_answer(save):
     for bad, message in (
         (Atoms("N"), "molecule 1: the model has never seen N"),
         (Atoms("OH", [[0, 0, 0], [np.nan, 0, 0]]), "molecule 1: positions that are not finite"),
-        (Atoms("OH", [[0, 0, 0], [0, 0, 0]]), "atoms 0 and 1 stand at one point"),
+        (Atoms("O2", [[0, 0, 0], [0, 0, 0]]), "atoms 0 and 1 stand at one point"),
         (Atoms(), "molecule 1: it has no atoms"),
     ):
         with pytest.raises(UserError, match=message):
@@ -123,7 +123,9 @@ def test_questions_no_network_can_answer(save):
 
 
 def test_lone_atoms_and_large_molecules_are_answered(save):
-    model = save(Potential({"name": "painn", **SMALL}))
+    network = Potential({"name": "painn", **SMALL})
+    network.config["charge_states"] = [[0, 1], [0, 2]]  # pieces of molecules are radicals
+    model = save(network)
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(*[np.arange(8)] * 3), axis=-1).reshape(-1, 3)[:400] * 1.6
     large = Atoms(rng.choice([1, 6, 8], 400), grid + rng.normal(scale=0.1, size=grid.shape))

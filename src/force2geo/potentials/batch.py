@@ -22,8 +22,8 @@ class Batch:
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
-    `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that
-    see each other where the caller knows them; a network finds them otherwise.
+    `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that see each other where
+    the caller knows them; a network with another cutoff, or without them, finds its own.
     """
 
     atomic_numbers: Tensor
@@ -54,10 +54,23 @@ class Batch:
 
 
 def on_device(record: Any, device: torch.device | str) -> Any:
-    """Return a dataclass with those of its fields that are tensors on `device`."""
+    """Return a dataclass with its tensors, and those of a batch's pairs, on `device`."""
     held = {field.name: getattr(record, field.name) for field in fields(record)}
-    moved = {name: value.to(device) for name, value in held.items() if isinstance(value, Tensor)}
+    moved = {name: value.to(device) for name, value in held.items() if hasattr(value, "to")}
     return replace(record, **moved)
+
+
+def for_autograd(batch: Batch) -> Batch:
+    """Return a batch that a gradient can be taken of, made in inference mode though it be."""
+    held = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    copied: dict[str, Any] = {
+        name: value.clone()
+        for name, value in held.items()
+        if isinstance(value, Tensor) and value.is_inference()
+    }
+    if batch.pairs is not None and batch.pairs.first.is_inference():
+        copied["pairs"] = None
+    return replace(batch, **copied) if copied else batch
 
 
 def collate(

@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any
 from ase.calculators.calculator import Calculator, all_changes
 
 from force2geo.errors import UserError
+from force2geo.molecular_state import molecular_state
 
 if TYPE_CHECKING:
     import torch
     from ase import Atoms
 
-    from force2geo.potentials.checkpoint import Model
+    from force2geo.potentials.model import Model
 
 
 class PotentialCalculator(Calculator):
-    """Total energy (eV) and forces (eV/Å) of a molecule; periodic cells are not known."""
+    """Total energy (eV) and forces (eV/Å) of a molecule.
+
+    Periodic cells, and charges and multiplicities (`force2geo.molecular_state`) that the potential
+    was not trained on, are refused. Molecules of up to some hundred atoms are computed by one
+    thread, whatever torch's number of threads.
+    """
 
     implemented_properties = ("energy", "forces")
 
@@ -26,6 +32,13 @@ class PotentialCalculator(Calculator):
         super().__init__()
         self.model, self.dtype = model, dtype
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Return what has changed since the last calculation; ASE does not look at `info`."""
+        changes = super().check_state(atoms, tol)
+        if self.atoms is not None and molecular_state(atoms) != molecular_state(self.atoms):
+            changes.append("info")
+        return changes
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -34,7 +47,5 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """Compute energy and forces."""
         super().calculate(atoms, properties, system_changes)
-        if self.atoms.pbc.any():
-            raise UserError("calculator: periodic cells are not known to this potential")
-        (found,) = self.model.predict([self.atoms], dtype=self.dtype, totals=True)
+        (found,) = self.model.predict(self.atoms, dtype=self.dtype, totals=True)
         self.results = {"energy": found["energy"], "forces": found["forces"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -16,7 +17,7 @@ from force2geo.potentials.pairs import Pairs, find_pairs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from force2geo.potentials.checkpoint import Model
+    from force2geo.potentials.model import Model
     from force2geo.potentials.models import Potential
 
 INPUTS = ("atomic_numbers", "positions", "ptr", "first", "second")
@@ -36,13 +37,15 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     int64 where molecules start and end, and the pairs of atoms of one molecule under the cutoff,
     first < second (P,) int64 each; it gives energies (B+1,) eV float64, the last of no molecule
     and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
-    two pairs on. The package's metadata
-    name the cutoff. Compiling needs a C++ compiler.
+    two pairs on. The package's metadata name `cutoff`, and `elements` and `charge_states` that it
+    was trained on and does not check. `UserError` for a property model, and without a C++ compiler.
     """
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
+    _check_compiler()
     network = cast("Potential", copy.deepcopy(model.in_dtype(dtype))).requires_grad_(False)
     kind, device = next(network.parameters()).dtype, model.device
+    cutoff = float(network.config["backbone"]["cutoff"])
 
     def evaluate(numbers: Tensor, x: Tensor, ptr: Tensor, i: Tensor, j: Tensor) -> Any:
         molecule = (
@@ -50,26 +53,45 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
         )
         # An empty molecule at the end: sizes of one are special to the tracer, and are no more.
         ends = torch.cat([ptr, ptr[-1:]])
-        output = network(Batch(numbers, x, molecule, ends, pairs=Pairs(i, j, x.shape[0])))
+        pairs = Pairs(i, j, x.shape[0], cutoff)
+        output = network(Batch(numbers, x, molecule, ends, pairs=pairs))
         return output["energy"], output["forces"]
 
-    cutoff = float(network.config["backbone"]["cutoff"])
     example = inputs_of(_example(network.config.get("elements"), kind).to(device), cutoff)
     atoms, molecules, pairs = (torch.export.Dim(name, min=2) for name in ("N", "B1", "P"))
     shapes = ({0: atoms}, {0: atoms}, {0: molecules}, {0: pairs}, {0: pairs})
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    # Forces are a derivative; traced, they are plain operations like all others.
-    graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
-    program = torch.export.export(graph, example, dynamic_shapes=shapes)
-    with atomic_path(path) as part:
+    known = {
+        "cutoff": str(cutoff),
+        "elements": str(sorted(model.known_elements())),
+        "charge_states": str(model.charge_states()),
+    }
+    with atomic_path(path) as part, warnings.catch_warnings():
+        # Torch warns of what its own tracer calls.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Forces are a derivative; traced, they are plain operations like all others.
+        graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+        program = torch.export.export(graph, example, dynamic_shapes=shapes)
         named = part.with_name(part.name + ".pt2")
         torch._inductor.aoti_compile_and_package(
             program,
             package_path=str(named),
-            inductor_configs={"aot_inductor.metadata": {"cutoff": str(cutoff)}},
+            inductor_configs={"aot_inductor.metadata": known},
         )
         named.replace(part)
+
+
+def _check_compiler() -> None:
+    """Raise `UserError` without a C++ compiler, before the long way to where it is needed."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError("export: no C++ compiler found, install g++ or name one in CXX") from None
 
 
 def _example(elements: list[int] | None, kind: torch.dtype) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ class EnergyHead(nn.Module):
         self.atomic = _atomwise(features)
         zeros = torch.zeros(MAX_ATOMIC_NUMBER + 1, dtype=torch.float64)
         self.register_buffer("references", zeros)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> EnergyHead:
+        # Weights change their precision, references do not: -1e5 eV has steps of 8 meV in float32.
+        exact = self.references
+        super()._apply(fn, recurse)
+        if self.references.dtype != exact.dtype:
+            self.references = exact.to(self.references.device)
+        return self
 
     def binding(self, scalars: Tensor, batch: Batch) -> Tensor:
         """Return (B,) energies in eV above the references."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
+from force2geo.potentials.batch import for_autograd
 from force2geo.potentials.heads import DisplacementHead, EnergyHead, PropertyHead
 from force2geo.potentials.published_painn import PublishedDisplacementHead
 from force2geo.potentials.registry import build_backbone
@@ -21,6 +22,8 @@ class Potential(nn.Module):
     """Energy and conservative forces."""
 
     kind = "potential"
+    # What `forward` gives a row of for each molecule, and for each atom.
+    per_molecule, per_atom = ("energy", "binding"), ("forces",)
 
     def __init__(self, backbone: dict[str, Any]) -> None:
         super().__init__()
@@ -34,7 +37,8 @@ class Potential(nn.Module):
         Forces are the negative gradient of the energy; with `training` they can be
         differentiated once more.
         """
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            batch = for_autograd(batch)
             positions = batch.positions.detach().requires_grad_(True)
             moved = replace(batch, positions=positions)
             scalars, _ = self.backbone(moved)
@@ -53,6 +57,7 @@ class PropertyModel(nn.Module):
     """A property of the molecule and, with vectors, the displacement to its true geometry."""
 
     kind = "property"
+    per_molecule, per_atom = ("property",), ("displacement",)
 
     def __init__(self, backbone: dict[str, Any]) -> None:
         super().__init__()
@@ -82,4 +87,6 @@ def build_model(config: dict[str, Any]) -> Potential | PropertyModel:
     """Return the model of a checkpoint's `{kind, backbone}`."""
     if config.get("kind") not in MODELS:
         raise UserError(f"checkpoint: unknown kind of model '{config.get('kind')}'")
+    if not isinstance(config.get("backbone"), dict):
+        raise UserError("checkpoint: its config names no backbone")
     return MODELS[config["kind"]](config["backbone"])

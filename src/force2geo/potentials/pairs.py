@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pairs:
-    """P pairs of N atoms; `first` < `second` (P,) are the atoms.
+    """P pairs of N atoms; `first` < `second` (P,) are the atoms, all that are under `cutoff` Å.
 
     On a CPU they are also `sorted`, which lets a filter use only the Gaussians that a distance
     excites; elsewhere quantities of pairs are in the pairs' own order.
@@ -24,10 +24,17 @@ class Pairs:
     first: Tensor
     second: Tensor
     atoms: int
+    cutoff: float
     sorted: Sorted | None = None
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def to(self, device: torch.device | str) -> Pairs:
+        """Return the pairs on `device`, no longer sorted where that is no CPU."""
+        kept = self.sorted if torch.device(device).type == "cpu" else None
+        first, second = self.first.to(device), self.second.to(device)
+        return replace(self, first=first, second=second, sorted=kept)
 
     @cached_property
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -58,9 +65,9 @@ class Sorted:
 def find_pairs(batch: Batch, cutoff: float) -> Pairs:
     """Return all pairs under `cutoff` Å; exact, with no cap on their number.
 
-    A batch that brings its pairs keeps them.
+    A batch that brings its pairs keeps them, if they are those under this very cutoff.
     """
-    if batch.pairs is not None:
+    if batch.pairs is not None and batch.pairs.cutoff == cutoff:
         return batch.pairs
     counts = batch.atoms_per_molecule
     widest = int(counts.max()) if len(counts) else 0
@@ -74,7 +81,7 @@ def find_pairs(batch: Batch, cutoff: float) -> Pairs:
     # A position that is no number is near all others, so that it spoils the energy and is noticed.
     molecule, i, j = (once & ~(distance >= cutoff)).nonzero(as_tuple=True)
     start = batch.ptr[molecule]
-    pairs = Pairs(start + i, start + j, len(positions))
+    pairs = Pairs(start + i, start + j, len(positions), cutoff)
     if positions.device.type != "cpu":
         return pairs
     found = distance[molecule, i, j]

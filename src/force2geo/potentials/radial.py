@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,18 +27,32 @@ class Excited:
     """Radial features of P pairs in the order of distance, without the many that are zero.
 
     A part holds the features (p, K+1) of pairs of like distance for the Gaussians `begin` to
-    `end`, and in its last column what multiplies a layer's bias.
+    `end`, and in its last column what multiplies a layer's bias: `scale` (P,).
     """
 
     parts: list[tuple[Tensor, int, int]]
+    basis: GaussianBasis
+    distance: Tensor
+    scale: Tensor
 
-    def through(self, layer: nn.Linear, chunks: Sequence[int] = (0,), of: int = 1) -> Tensor:
-        """Return (P, outputs) of a linear layer on all Gaussians.
+    def through(self, layer: nn.Module, chunks: Sequence[int] = (0,), of: int = 1) -> Tensor:
+        """Return (P, outputs) of a layer on all Gaussians, times the scale.
 
         Its outputs are taken as `of` equal chunks, of which those of the given numbers come side
-        by side.
+        by side. Of a plain linear layer the weights alone are used, with what is excited; any
+        other, one that an adapter wraps or that has hooks, is called with all Gaussians.
         """
-        weights, biases = layer.weight.chunk(of), layer.bias.chunk(of)
+        if _is_plain(layer):
+            return self.product(layer.weight, layer.bias, chunks, of)
+        whole = layer(self.basis.gaussians(self.distance)) * self.scale[:, None]
+        pieces = whole.chunk(of, dim=1)
+        return torch.cat([pieces[chunk] for chunk in chunks], dim=1)
+
+    def product(
+        self, weight: Tensor, bias: Tensor, chunks: Sequence[int] = (0,), of: int = 1
+    ) -> Tensor:
+        """Return the same of a linear layer with `weight` (outputs,K) and `bias` (outputs,)."""
+        weights, biases = weight.chunk(of), bias.chunk(of)
         weight = torch.cat([weights[chunk] for chunk in chunks]).t()
         bias = torch.cat([biases[chunk] for chunk in chunks])[None]
         if len(self.parts) == 1:
@@ -47,6 +61,27 @@ class Excited:
         bounds = [(begin, end) for _, begin, end in self.parts]
         parts = [values for values, _, _ in self.parts]
         return cast("Tensor", _Through.apply(bounds, weight, bias, *parts))
+
+
+def _is_plain(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Say whether calling a layer is no more than its product with a weight and a bias.
+
+    Parametrisations are: they are behind the name of the weight.
+    """
+    linear = isinstance(layer, nn.Linear) and does_no_more_than(nn.Linear, layer)
+    return linear and layer.bias is not None
+
+
+def does_no_more_than(kind: type[nn.Module], layer: nn.Module) -> bool:
+    """Say whether calling a layer runs `kind.forward` and no hook."""
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    own = type(layer).forward is kind.forward and "forward" not in layer.__dict__
+    return own and not any(hooks)
 
 
 class _Through(torch.autograd.Function):
@@ -90,8 +125,20 @@ class GaussianBasis(nn.Module):
     def __init__(self, size: int, cutoff: float) -> None:
         super().__init__()
         self.register_buffer("centres", torch.linspace(0.0, cutoff, size))
+        self._measure()
+        # A checkpoint's centres may have been made in another precision.
+        self.register_load_state_dict_post_hook(_measure_again)
+
+    def _measure(self) -> None:
         self.spacing = float(self.centres[1] - self.centres[0])
         self.coefficient = -0.5 / self.spacing**2
+
+    def gaussians(self, distance: Tensor) -> Tensor:
+        """Return (P,K) values of all Gaussians at (P,) distances in Å."""
+        return self._values(distance, 0, len(self.centres))
+
+    def _values(self, distance: Tensor, begin: int, end: int) -> Tensor:
+        return torch.exp(self.coefficient * (distance[:, None] - self.centres[begin:end]) ** 2)
 
     def forward(self, distance: Tensor, pairs: Pairs, scale: Tensor | None = None) -> Excited:
         """Return features of (P,) distances in Å, in the pairs' order, times `scale` (P,).
@@ -102,7 +149,8 @@ class GaussianBasis(nn.Module):
         if scale is None:
             scale = torch.ones_like(distance)
         if pairs.sorted is None or not len(distance):
-            return Excited([(self._part(distance, scale, 0, size), 0, size)])
+            whole = self._part(distance, scale, 0, size)
+            return Excited([(whole, 0, size)], self, distance, scale)
         reach = _REACH[distance.dtype]
         width = min(max(size * _BAND_PAIRS // len(distance), _BANDS[0]), _BANDS[1])
         bounds = torch.arange(width, size + width, width, dtype=distance.dtype) * self.spacing
@@ -116,12 +164,15 @@ class GaussianBasis(nn.Module):
                 part = self._part(distance[start:stop], scale[start:stop], begin, end)
                 parts.append((part, begin, end))
                 start = stop
-        return Excited(parts)
+        return Excited(parts, self, distance, scale)
 
     def _part(self, distance: Tensor, scale: Tensor, begin: int, end: int) -> Tensor:
-        away = distance[:, None] - self.centres[begin:end]
-        values = torch.exp(self.coefficient * away**2) * scale[:, None]
+        values = self._values(distance, begin, end) * scale[:, None]
         return torch.cat([values, scale[:, None]], dim=1)
+
+
+def _measure_again(basis: GaussianBasis, _: Any) -> None:
+    basis._measure()
 
 
 class CosineEnvelope(nn.Module):

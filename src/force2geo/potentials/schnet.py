@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -11,7 +11,12 @@ from torch.nn.functional import softplus
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.potentials.pair_sums import scalar_message
 from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
+from force2geo.potentials.radial import (
+    CosineEnvelope,
+    Excited,
+    GaussianBasis,
+    does_no_more_than,
+)
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
@@ -40,8 +45,12 @@ class Interaction(nn.Module):
 
     def forward(self, scalars: Tensor, basis: Excited, envelope: Tensor, pairs: Pairs) -> Tensor:
         """Return the update (N,F)."""
-        first = cast("nn.Linear", self.filters[0])
-        weights = self.filters[1:](basis.through(first)) * envelope[:, None]
+        filters = self.filters
+        if does_no_more_than(nn.Sequential, filters):
+            weights = filters[1:](basis.through(filters[0]))
+        else:
+            weights = basis.through(filters)
+        weights = weights * envelope[:, None]
         summed = scalar_message(self.before(scalars), weights, pairs)
         return self.after(summed)
 
