@@ -1,12 +1,4 @@
-"""Relaxed molecules and their paths in one HDF5 file.
-
-Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,),
-`atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
-`steps` (M,), `status` (M,), `reason` (M,), `converged` (M,); paths: `frame_ptr` (M+1,) where a
-molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
-(·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å. Of a
-relaxation without its whole path, the frames are the first and the last.
-"""
+"""Relaxed molecules and their paths in one HDF5 file, which says itself what is in it."""
 
 from __future__ import annotations
 
@@ -19,13 +11,32 @@ import numpy as np
 from force2geo.relax.relaxation import Relaxation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+# The file's attribute `layout`; each dataset with a unit has it as its attribute `units`.
+LAYOUT = """\
+M molecules with N atoms and F frames in all; molecule i is row i.
+Once a molecule: cid (M,) and name (M,); status (M,): converged, step limit, bonds changed,
+dissociated, exploded or refused; reason (M,); converged (M,): forces below the threshold and still
+the molecule it was; stationary (M,): forces below the threshold; steps (M,); charge (M,) and
+multiplicity (M,); energy (M,) and max_force (M,) of the last frame, the longest force on an atom.
+Its atoms are rows ptr[i]:ptr[i+1] of atomic_numbers (N,) and of positions (N,3), which are relaxed.
+Its frames, the start first, are rows frame_ptr[i]:frame_ptr[i+1] of frame_energy (F,) and
+frame_max_force (F,), and, one after the other, rows frame_offset[i]:frame_offset[i+1] of
+frame_positions and frame_forces, reshaped to (frames, atoms, 3). Of a relaxation kept without its
+path the frames are the first and the last. Forces on fixed coordinates are zero. NaN: none known.
+"""
+_UNITS = {
+    "energy": "eV", "max_force": "eV/angstrom", "positions": "angstrom",
+    "frame_positions": "angstrom", "frame_forces": "eV/angstrom", "frame_energy": "eV",
+    "frame_max_force": "eV/angstrom", "charge": "e",
+}  # fmt: skip
 
 # What there is once a molecule; once a frame; and once a frame and atom.
 _COLUMNS: dict[str, Any] = {
     "cid": "S9", "energy": float, "max_force": float, "steps": int, "status": "S16",
-    "reason": "S80", "converged": bool,
+    "reason": "S160", "converged": bool, "stationary": bool, "charge": int, "multiplicity": int,
 }  # fmt: skip
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
@@ -38,7 +49,10 @@ _WAITING = 20_000  # frames in memory before they are written: 30 MB with 30 ato
 
 @dataclass
 class Relaxed:
-    """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3)."""
+    """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3).
+
+    `charge` (M,) in e and `multiplicity` (M,); None where all are neutral singlets.
+    """
 
     cids: list[str]
     atomic_numbers: list[np.ndarray]
@@ -50,10 +64,20 @@ class Relaxed:
     forces: list[np.ndarray]
     frame_energy: list[np.ndarray]
     frame_max_force: list[np.ndarray]
+    charge: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
 
 
-def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -> None:
-    """Write relaxations as they come, few in memory at a time."""
+def write_relaxed(
+    path: Path,
+    cids: Iterable[str],
+    runs: Iterable[Relaxation],
+    names: Sequence[str] | None = None,
+) -> None:
+    """Write relaxations as they come, few in memory at a time; see `LAYOUT`.
+
+    A molecule's name is its CID where `names` (M,) are not given.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     numbers: list[np.ndarray] = []
     positions: list[np.ndarray] = []
@@ -72,8 +96,11 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
             columns["max_force"].append(run.max_forces[-1])
             columns["steps"].append(run.steps)
             columns["status"].append(run.status)
-            columns["reason"].append(run.reason.encode()[:80])
+            columns["reason"].append(run.reason.encode()[:160])
             columns["converged"].append(run.converged)
+            columns["stationary"].append(run.stationary)
+            columns["charge"].append(run.charge)
+            columns["multiplicity"].append(run.multiplicity)
             numbers.append(run.atomic_numbers)
             positions.append(run.frames[-1].copy())
             counts.append(len(run.atomic_numbers))
@@ -87,6 +114,8 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
         _append(paths, waiting)
         for name, kind in _COLUMNS.items():
             file[name] = np.array(columns[name], dtype=kind)
+        file.create_dataset("name", data=columns["cid"] if names is None else list(names),
+                            dtype=h5py.string_dtype())  # fmt: skip
         file["atomic_numbers"] = np.concatenate([np.zeros(0, int), *numbers])
         file["positions"] = np.concatenate([np.zeros((0, 3)), *positions])
         atoms, steps = np.array(counts, dtype=int), np.array(frames, dtype=int)
@@ -96,6 +125,9 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
             ("frame_offset", steps * atoms),
         ):
             file[name] = np.concatenate([[0], lengths.cumsum()])
+        file.attrs["layout"] = LAYOUT
+        for name, unit in _UNITS.items():
+            file[name].attrs["units"] = unit
 
 
 def _append(datasets: dict[str, h5py.Dataset], waiting: dict[str, list[Any]]) -> None:
@@ -132,6 +164,9 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
                 forces=pulls,
                 energies=paths["frame_energy"][frames].tolist(),
                 max_forces=paths["frame_max_force"][frames].tolist(),
+                charge=int(heads["charge"][row]),
+                multiplicity=int(heads["multiplicity"][row]),
+                stationary=bool(heads["stationary"][row]),
             )
 
 
@@ -159,4 +194,6 @@ def read_relaxed(path: Path) -> Relaxed:
         frame_max_force=[
             data["frame_max_force"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules
         ],
+        charge=data.get("charge"),
+        multiplicity=data.get("multiplicity"),
     )
