@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -51,7 +51,7 @@ _WAITING = 20_000  # frames in memory before they are written: 30 MB with 30 ato
 class Relaxed:
     """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3).
 
-    `charge` (M,) in e and `multiplicity` (M,); None where all are neutral singlets.
+    `charge` (M,) in e and `multiplicity` (M,); without them all are neutral singlets.
     """
 
     cids: list[str]
@@ -64,8 +64,14 @@ class Relaxed:
     forces: list[np.ndarray]
     frame_energy: list[np.ndarray]
     frame_max_force: list[np.ndarray]
-    charge: np.ndarray | None = None
-    multiplicity: np.ndarray | None = None
+    charge: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    multiplicity: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+
+    def __post_init__(self) -> None:
+        if not len(self.charge):
+            self.charge = np.zeros(len(self.cids), dtype=int)
+        if not len(self.multiplicity):
+            self.multiplicity = np.ones(len(self.cids), dtype=int)
 
 
 def write_relaxed(
@@ -144,10 +150,15 @@ def _append(datasets: dict[str, h5py.Dataset], waiting: dict[str, list[Any]]) ->
 def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxation]:
     """Read relaxations, those of some rows or all, one after the other."""
     with h5py.File(path, "r") as file:
-        heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers")}
+        heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers") if name in file}
+        molecules = len(heads["cid"])
+        # Of files from before there were these.
+        heads.setdefault("charge", np.zeros(molecules, dtype=int))
+        heads.setdefault("multiplicity", np.ones(molecules, dtype=int))
+        heads.setdefault("stationary", heads["converged"])
         paths = {name: file[name] for name in _PATHS}
         ptr, frame_ptr, offset = (file[n][:] for n in ("ptr", "frame_ptr", "frame_offset"))
-        for row in range(len(heads["cid"])) if rows is None else rows:
+        for row in range(molecules) if rows is None else rows:
             atoms, frames = slice(*ptr[row : row + 2]), slice(*frame_ptr[row : row + 2])
             shape = (-1, atoms.stop - atoms.start, 3)
             own = slice(*offset[row : row + 2])
@@ -194,6 +205,5 @@ def read_relaxed(path: Path) -> Relaxed:
         frame_max_force=[
             data["frame_max_force"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules
         ],
-        charge=data.get("charge"),
-        multiplicity=data.get("multiplicity"),
+        **{name: data[name] for name in ("charge", "multiplicity") if name in data},
     )
