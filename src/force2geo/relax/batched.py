@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +135,7 @@ class _Active:
 
 
 class _Share:
-    """Molecules by size that one thread relaxes, the last first: none that enters is larger."""
+    """Molecules that one thread relaxes, the last first; by size, so that none enters larger."""
 
     def __init__(self, runs: list[Relaxation], atoms: int, hessians: int) -> None:
         self.waiting = runs
@@ -215,12 +215,13 @@ def relax_runs(
 ) -> None:
     """Go on with relaxations until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
-    `runs` themselves are changed. At most `batch_atoms` atoms move at once. Without `whole_paths` a
-    finished relaxation holds the first and the last frame alone. `on_step` is told after each step
-    which molecules go on, and `on_finished` of each as it ends, never two at a time. `refuse` says
-    why the potential cannot take a molecule, if so. `threads` share the molecules on a CPU, which
-    beats sharing each operation; `evaluate` must allow for it. `SameFailureError` when the first
-    molecules all fail at their first step and for one reason while others wait.
+    `runs` themselves are changed. At most `batch_atoms` atoms move at once; with 1 the molecules go
+    one by one in their order. Without `whole_paths` a finished relaxation holds the first and the
+    last frame alone. `on_step` is told after each step which molecules go on, and `on_finished` of
+    each as it ends, never two at a time. `refuse` says why the potential cannot take a molecule, if
+    so. `threads` share the molecules on a CPU, which beats sharing each operation; `evaluate` must
+    allow for it. `SameFailureError` when the first molecules all fail at their first step and for
+    one reason while others wait.
     """
     one_at_a_time, stop, watch = threading.Lock(), threading.Event(), _Watch(len(runs))
 
@@ -273,8 +274,10 @@ def relax_runs(
             tell([run], [])
         else:
             moving.append(run)
-    # Every so-manieth by size: shares alike, and the same in every run.
-    moving.sort(key=lambda run: len(run.atomic_numbers))
+    if batch_atoms == 1:  # one at a time, in the order given
+        moving.reverse()
+    else:  # every so-manieth by size: shares alike, and the same in every run
+        moving.sort(key=lambda run: len(run.atomic_numbers))
     sharers = max(1, min(threads, len(moving)))
     each = batch_atoms // sharers, _HESSIANS // sharers
     shares = [_Share(moving[k::sharers], *each) for k in range(sharers)]
@@ -284,8 +287,12 @@ def relax_runs(
     before = torch.get_num_threads()
     with ThreadPoolExecutor(sharers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for done in as_completed([pool.submit(work, share) for share in shares]):
-                done.result()
+            left = {pool.submit(work, share) for share in shares}
+            while left:
+                # Not without end: Ctrl-C may reach this thread only when it wakes.
+                done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
         finally:
             stop.set()  # after an error the others need not go on
             torch.set_num_threads(before)  # of threads that start from now on

@@ -146,4 +146,5 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = r"\n".join(value.replace("\t", " ").splitlines()).replace("\\", r"\\")
-    return " " + value if value.startswith("_JSON") else value
+    # Nothing would take the next word for its value; ASE takes `_JSON` for more than a word.
+    return " " + value if not value or value.startswith("_JSON") else value
