@@ -153,3 +153,21 @@ def test_a_path_that_grows_meanwhile_is_written_whole(tmp_path):
     # The last frame whose forces are known is evaluated again.
     assert len(again.frames) == len(again.energies) == again.steps + 1 == 2
     assert again.status == "running" and not again.converged
+
+
+def test_what_a_file_does_not_hold_is_taken_up_from_the_start(tmp_path):
+    numbers, positions = starts()
+    begun = fresh(numbers, positions)
+    begun[1].fixed, begun[1].bonds = np.ones((5, 3), dtype=bool), np.array([[0, 4]])
+    begun[1].charge, begun[1].multiplicity = -1, 2
+    journal = Journal(tmp_path / "o", {}, begun)
+    moving = journal.left()
+    relax_runs(moving[:1] + moving[2:], springs, 0.01, 3, on_finished=journal.finished)
+    moving[1].record(positions[1], positions[1], 1.0, 2.0)
+    moving[1].record(positions[1], positions[1], 1.0, 2.0)
+    journal.moving([moving[1]])
+    journal.flush()
+    (again,) = Journal(tmp_path / "o", {}, begun).left()
+    assert len(again.frames) == 1 and again.steps == 0
+    assert again.fixed.all() and again.bonds.tolist() == [[0, 4]]
+    assert (again.charge, again.multiplicity) == (-1, 2)

@@ -67,6 +67,9 @@ def test_threshold_and_limit_are_where_they_are():
         (run,) = relax([np.array([3])], [PLACES[2:3]], wells, threshold, limit)
         assert (run.steps, run.status) == (steps, status)
         assert run.stationary == run.converged == (status == "converged")
+    # A force of 3.5 eV/Å, to the last bit, is not below itself.
+    (run,) = relax([np.array([2])], [PLACES[1:2]], wells, 3.5, 0)
+    assert run.max_forces == [3.5] and run.status == "step limit"
 
 
 def test_the_hessian_is_the_wells_along_the_path_and_the_guess_across():
@@ -102,19 +105,21 @@ def pair(rest):
     return evaluate
 
 
-# Two carbons' covalent radii add up to 1.52 Å.
+# Covalent radii of two carbons add up to 1.52 Å, of two chlorines, which may be alone, to 2.04 Å.
+@pytest.mark.parametrize(("number", "bond"), [(6, 1.52), (17, 2.04)])
 @pytest.mark.parametrize(
-    ("rest", "status"), [(1.5, "converged"), (1.5 * 1.52, "converged"), (1.7 * 1.52, "dissociated")]
+    ("part", "status"), [(1.0, "converged"), (1.5, "converged"), (1.7, "dissociated")]
 )
-def test_a_bond_is_judged_by_the_start_and_broken_at_1_6_radii(rest, status):
-    start = np.array([[0.0, 0, 0], [1.3, 0, 0]])
+def test_a_bond_is_judged_by_the_start_and_broken_at_1_6_radii(number, bond, part, status):
+    start = np.array([[0.0, 0, 0], [0.9 * bond, 0, 0]])
     for whole in (True, False):
-        (run,) = relax([np.array([6, 6])], [start], pair(rest), 1e-3, 60, whole_paths=whole)
+        (run,) = relax(
+            [np.array([number] * 2)], [start], pair(part * bond), 1e-3, 60, whole_paths=whole
+        )
         assert run.status == status and run.converged == (status == "converged")
         assert run.stationary
-        assert np.linalg.norm(run.frames[-1][1] - run.frames[-1][0]) == pytest.approx(
-            rest, abs=1e-3
-        )
+        length = np.linalg.norm(run.frames[-1][1] - run.frames[-1][0])
+        assert length == pytest.approx(part * bond, abs=1e-3)
 
 
 def still(batch):
