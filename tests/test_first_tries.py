@@ -315,3 +315,21 @@ def test_predict_says_what_it_cannot(models):
         with pytest.raises(UserError, match=said):
             model.predict([atoms])
     assert model.predict([]) == []
+
+
+def test_columns_of_atoms_survive(here, capsys):
+    text = extended(
+        "Properties=species:S:1:pos:R:3:partial:R:1:move_mask:L:1 energy=-3.5",
+        "O 0 0 0.1 -0.8 F\nH 0 0.8 -0.5 0.4 T\nH 0 -0.8 -0.5 0.4 T\n",
+    )
+    (here / "a.xyz").write_text(text)
+    assert call(TO_XYZ.format("a.xyz"), capsys)[0] == 0
+    (frame,) = read("out.xyz", index=":", format="extxyz")
+    assert frame.arrays["partial"].tolist() == [-0.8, 0.4, 0.4]
+    assert frame.constraints[0].index.tolist() == [0]
+    assert frame.calc.results == {"energy": -3.5}
+    assert call("relax a.xyz out.sdf --model m.pt --steps 2", capsys)[0] == 0
+    (molecule,) = Chem.SDMolSupplier("out.sdf", sanitize=False, removeHs=False)
+    assert json.loads(molecule.GetProp("partial")) == [-0.8, 0.4, 0.4]
+    assert json.loads(molecule.GetProp("move_mask")) == [[False] * 3, [True] * 3, [True] * 3]
+    assert float(molecule.GetProp("energy")) == -3.5

@@ -109,7 +109,12 @@ def _as_rdkit(structure: Structure) -> Any:
     molecule.AddConformer(Chem.Conformer(len(structure.numbers)))
     molecule.GetConformer().Set3D(True)
     molecule.SetProp("_Name", " ".join(structure.name.split()))
-    for key, value in structure.properties.items():
+    # SDF has no columns of atoms: lists in JSON.
+    columns = {key: value for key, value in structure.kept.arrays.items()
+               if key not in ("numbers", "positions")}  # fmt: skip
+    if structure.fixed is not None:
+        columns["move_mask"] = ~structure.fixed
+    for key, value in {**structure.properties, **columns}.items():
         molecule.SetProp(re.sub(r"[<>\s]+", "_", key), _plain(value))
     return molecule
 
