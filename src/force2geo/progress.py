@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS = 60.0
 
@@ -35,15 +38,15 @@ class Progress:
             self._bar.update(count)
         self.alive()
 
-    def alive(self, more: str = "") -> None:
-        """Write a line if a minute is over, with what `more` there is to say."""
+    def alive(self, more: Callable[[], str] = str) -> None:
+        """Write a line if a minute is over, with what `more` there is to say by then."""
         now = time.monotonic()
         if self._bar is not None or now - self._told < _SECONDS:
             return
         self._told = now
         rate = 60 * (self.done - self._before) / (now - self._begun)
         print(
-            f"{self.done} of {self.total} {self.unit}s, {rate:.1f} a minute{more}",
+            f"{self.done} of {self.total} {self.unit}s, {rate:.1f} a minute{more()}",
             file=sys.stderr,
             flush=True,
         )

@@ -180,7 +180,9 @@ def _relax(
 
         def on_step(moving: Sequence[Relaxation]) -> None:
             journal.moving(moving)
-            progress.alive(f", {len(moving)} move, the farthest at step {moving[0].steps}")
+            progress.alive(
+                lambda: f", {len(moving)} move, the farthest at step {max(r.steps for r in moving)}"
+            )
 
         keep = True
         try:
