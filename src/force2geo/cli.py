@@ -66,8 +66,16 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"force2geo {parsed.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        said = f": {stop}" if str(stop) else ""
+        print(f"force2geo {parsed.command}: interrupted{said}", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:  # a file or folder that is absent, closed to us or of another kind
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"force2geo {parsed.command}: {said}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_relaxation import springs, starts
+from test_relaxation import fresh, springs, starts
 
 from force2geo.relax.batched import relax, relax_runs
 from force2geo.relax.journal import Journal
@@ -23,7 +23,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, name):
     target, evaluated = tmp_path / "out.h5", []
 
     def run(calls):
-        journal = Journal(target, {"f": 0.01}, numbers, positions)
+        journal = Journal(target, {"f": 0.01}, fresh(numbers, positions))
 
         def evaluate(batch):
             nonlocal calls
@@ -67,13 +67,24 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, name):
 
 def test_other_settings_or_starts_begin_anew(tmp_path):
     numbers, positions = starts()
-    journal = Journal(tmp_path / "o", {"f": 1}, numbers, positions)
+    journal = Journal(tmp_path / "o", {"f": 1}, fresh(numbers, positions))
     journal.finished(relax(numbers[:1], positions[:1], springs)[0])
     journal.flush()
-    assert set(Journal(tmp_path / "o", {"f": 1}, numbers, positions).ended) == {0}
-    moved = [x + 0.1 for x in positions]
-    assert not Journal(tmp_path / "o", {"f": 1}, numbers, moved).ended
-    assert not Journal(tmp_path / "o", {"f": 1}, numbers, positions).ended
+    assert set(Journal(tmp_path / "o", {"f": 1}, fresh(numbers, positions)).ended) == {0}
+    moved = Journal(tmp_path / "o", {"f": 1}, fresh(numbers, [x + 0.1 for x in positions]))
+    assert not moved.ended and moved.others == [journal.folder]
+    charged = fresh(numbers, positions)
+    charged[3].charge = 1
+    assert not Journal(tmp_path / "o", {"f": 1}, charged).ended
+    held = fresh(numbers, positions)
+    held[2].fixed = np.ones((9, 3), dtype=bool)
+    assert not Journal(tmp_path / "o", {"f": 1}, held).ended
+    assert not Journal(tmp_path / "o", {"f": 2}, fresh(numbers, positions)).ended
+    # What another call has done is still there, and goes when that call's output is written.
+    assert set(Journal(tmp_path / "o", {"f": 1}, fresh(numbers, positions)).ended) == {0}
+    moved.flush()
+    journal.close()
+    assert not any(tmp_path.iterdir())
 
 
 def test_memory_holds_few_and_the_order_is_kept(tmp_path, monkeypatch):
@@ -83,7 +94,7 @@ def test_memory_holds_few_and_the_order_is_kept(tmp_path, monkeypatch):
     numbers = [np.full(n, 6) for n in rng.integers(1, 9, size=40)]
     positions = [1.2 * rng.normal(size=(len(z), 3)) for z in numbers]
     expected = relax(numbers, positions, springs, 0.05, 40)
-    journal = Journal(tmp_path / "o", {}, numbers, positions)
+    journal = Journal(tmp_path / "o", {}, fresh(numbers, positions))
     held = []
 
     def finished(run):
@@ -130,7 +141,7 @@ def test_a_file_is_written_and_read_without_being_in_memory(tmp_path, monkeypatc
 
 def test_a_path_that_grows_meanwhile_is_written_whole(tmp_path):
     numbers, positions = starts()
-    journal = Journal(tmp_path / "o", {}, numbers, positions)
+    journal = Journal(tmp_path / "o", {}, fresh(numbers, positions))
     one = Relaxation(numbers[0], positions[0])
     for _ in range(3):
         one.record(positions[0], positions[0], 1.0, 2.0)
@@ -138,7 +149,25 @@ def test_a_path_that_grows_meanwhile_is_written_whole(tmp_path):
     one.status, one.converged = "converged", True  # by another thread, which has not told yet
     journal.moving([one])
     journal.flush()
-    (again, *_) = Journal(tmp_path / "o", {}, numbers, positions).left()
+    (again, *_) = Journal(tmp_path / "o", {}, fresh(numbers, positions)).left()
     # The last frame whose forces are known is evaluated again.
     assert len(again.frames) == len(again.energies) == again.steps + 1 == 2
     assert again.status == "running" and not again.converged
+
+
+def test_what_a_file_does_not_hold_is_taken_up_from_the_start(tmp_path):
+    numbers, positions = starts()
+    begun = fresh(numbers, positions)
+    begun[1].fixed, begun[1].bonds = np.ones((5, 3), dtype=bool), np.array([[0, 4]])
+    begun[1].charge, begun[1].multiplicity = -1, 2
+    journal = Journal(tmp_path / "o", {}, begun)
+    moving = journal.left()
+    relax_runs(moving[:1] + moving[2:], springs, 0.01, 3, on_finished=journal.finished)
+    moving[1].record(positions[1], positions[1], 1.0, 2.0)
+    moving[1].record(positions[1], positions[1], 1.0, 2.0)
+    journal.moving([moving[1]])
+    journal.flush()
+    (again,) = Journal(tmp_path / "o", {}, begun).left()
+    assert len(again.frames) == 1 and again.steps == 0
+    assert again.fixed.all() and again.bonds.tolist() == [[0, 4]]
+    assert (again.charge, again.multiplicity) == (-1, 2)

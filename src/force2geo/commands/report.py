@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page."""
+    from force2geo.errors import UserError
     from force2geo.evaluate.report import report
     from force2geo.files import write_text
 
+    if not (args.folder / "store/statistics.json").is_file():
+        raise UserError(f"{args.folder}: no run's folder, it has no store/statistics.json")
     write_text(args.out, report(args.folder))

@@ -6,14 +6,16 @@ waiting ones enter it. Every molecule takes the steps it would take alone.
 
 from __future__ import annotations
 
+import re
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from force2geo.errors import UserError
 from force2geo.potentials.batch import Batch
 from force2geo.relax.optimizers import Optimizer, build_optimizer
 from force2geo.relax.relaxation import Relaxation
@@ -21,11 +23,19 @@ from force2geo.relax.relaxation import Relaxation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    # A batch to its energies (B,) eV and forces (N,3) eV/Å; NaN where there is none.
-    Evaluate = Callable[[Batch], tuple[Tensor, Tensor]]
+    # A batch to its energies (B,) eV and forces (N,3) eV/Å, NaN where there is none, and perhaps
+    # for each molecule the reason why.
+    Evaluate = Callable[[Batch], tuple[Tensor, Tensor] | tuple[Tensor, Tensor, list[str]]]
+
+# So many molecules that fail in one way, and none that does not: the next will fail, too.
+FIRST = 10
 
 # Numbers in all Hessians together, each padded to the largest: half a gigabyte.
 _HESSIANS = 1 << 26
+
+
+class SameFailureError(UserError):
+    """The first molecules all failed in the same way."""
 
 
 class _Active:
@@ -86,26 +96,46 @@ class _Active:
         molecule = torch.repeat_interleave(torch.arange(len(counts)), counts)
         self.molecule = molecule.to(self.device)
         self.ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(self.device)
+        self.charge = self.multiplicity = self.fixed = None
+        if any((run.charge, run.multiplicity) != (0, 1) for run in self.runs):
+            self.charge = torch.tensor([run.charge for run in self.runs], device=self.device)
+            multiplicities = [run.multiplicity for run in self.runs]
+            self.multiplicity = torch.tensor(multiplicities, device=self.device)
+        if any(run.fixed is not None for run in self.runs):
+            free = [np.zeros(run.positions.shape, bool) for run in self.runs]
+            fixed = [own if run.fixed is None else run.fixed
+                     for own, run in zip(free, self.runs, strict=True)]  # fmt: skip
+            self.fixed = self._rows(fixed, self.positions.shape[1]) > 0
 
     def batch(self) -> Batch:
         """Return the molecules where they are now."""
-        return Batch(self.numbers, self.positions[self.present], self.molecule, self.ptr)
+        return Batch(
+            self.numbers,
+            self.positions[self.present],
+            self.molecule,
+            self.ptr,
+            charge=self.charge,
+            multiplicity=self.multiplicity,
+        )
 
     def padded(self, forces: Tensor) -> Tensor:
-        """Return (N,3) forces as (B,A,3)."""
+        """Return (N,3) forces as (B,A,3), none along what is fixed."""
         whole = torch.zeros_like(self.positions)
         whole[self.present] = forces.to(whole.dtype)
-        return whole
+        return whole if self.fixed is None else whole.masked_fill(self.fixed, 0.0)
 
-    def move(self, forces: Tensor) -> None:
-        """Take a step along (B,A,3) forces."""
+    def move(self, forces: Tensor) -> list[int]:
+        """Take a step along (B,A,3) forces and return which molecules have none."""
         assert self.optimizer is not None
         flat = self.positions.flatten(1)
-        self.positions = (flat + self.optimizer.step(flat, forces.flatten(1))).view_as(forces)
+        step = self.optimizer.step(flat, forces.flatten(1))
+        lost = ~step.isfinite().all(dim=1)
+        self.positions = (flat + step.masked_fill(lost[:, None], 0.0)).view_as(forces)
+        return lost.nonzero()[:, 0].tolist()
 
 
 class _Share:
-    """Molecules by size that one thread relaxes, the last first: none that enters is larger."""
+    """Molecules that one thread relaxes, the last first; by size, so that none enters larger."""
 
     def __init__(self, runs: list[Relaxation], atoms: int, hessians: int) -> None:
         self.waiting = runs
@@ -126,6 +156,27 @@ class _Share:
             room -= len(self.waiting[-1].positions)
             found.append(self.waiting.pop())
         return found
+
+
+class _Watch:
+    """Sees whether the first molecules all end where they start, and for one reason."""
+
+    def __init__(self, count: int) -> None:
+        self.left, self.failed, self.reasons, self.passed = count, 0, set[str](), False
+
+    def see(self, finished: Sequence[Relaxation], moving: Sequence[Relaxation]) -> None:
+        """Take notice of molecules; `SameFailureError` when the next would fail, too."""
+        self.left -= len(finished)
+        tried = [run for run in finished if run.status != "refused"]
+        failed = [run for run in tried if run.status == "exploded" and run.steps == 0]
+        self.failed += len(failed)
+        self.reasons |= {re.sub(r"\d+", "#", run.reason) for run in failed}
+        self.passed |= bool(moving) or len(failed) < len(tried)
+        if self.left and not self.passed and self.failed >= FIRST and len(self.reasons) == 1:
+            raise SameFailureError(
+                f"the first {self.failed} molecules all failed in the same way, nothing more was "
+                f"tried: {failed[-1].reason}"
+            )
 
 
 def relax(
@@ -159,18 +210,20 @@ def relax_runs(
     whole_paths: bool = True,
     on_step: Callable[[Sequence[Relaxation]], None] | None = None,
     on_finished: Callable[[Relaxation], None] | None = None,
-    refuse: Callable[[np.ndarray], str] | None = None,
+    refuse: Callable[[Relaxation], str] | None = None,
     threads: int = 1,
 ) -> None:
     """Go on with relaxations until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
-    `runs` themselves are changed. At most `batch_atoms` atoms move at once. Without `whole_paths` a
-    finished relaxation holds the first and the last frame alone. `on_step` is told after each step
-    which molecules go on, and `on_finished` of each as it ends, never two at a time. `refuse` says
-    why the potential cannot take a molecule of these elements, if so. `threads` share the molecules
-    on a CPU, which beats sharing each operation; `evaluate` must allow for it.
+    `runs` themselves are changed. At most `batch_atoms` atoms move at once; with 1 the molecules go
+    one by one in their order. Without `whole_paths` a finished relaxation holds the first and the
+    last frame alone. `on_step` is told after each step which molecules go on, and `on_finished` of
+    each as it ends, never two at a time. `refuse` says why the potential cannot take a molecule, if
+    so. `threads` share the molecules on a CPU, which beats sharing each operation; `evaluate` must
+    allow for it. `SameFailureError` when the first molecules all fail at their first step and for
+    one reason while others wait.
     """
-    one_at_a_time, stop = threading.Lock(), threading.Event()
+    one_at_a_time, stop, watch = threading.Lock(), threading.Event(), _Watch(len(runs))
 
     def tell(finished: Sequence[Relaxation], moving: Sequence[Relaxation]) -> None:
         with one_at_a_time:
@@ -181,22 +234,25 @@ def relax_runs(
                     on_finished(run)
             if on_step and moving:
                 on_step(moving)
+            if finished:
+                watch.see(finished, moving)
 
     def work(share: _Share) -> None:
         active = _Active(optimizer, torch.device(device))
         while not stop.is_set() and (share.waiting or active.runs):
             if entering := share.entering(active):
                 active.add(entering)
-            energies, forces = evaluate(active.batch())
+            energies, forces, *told = evaluate(active.batch())
             padded = active.padded(forces)
             largest = padded.norm(dim=2).amax(dim=1).tolist()
             places, pulls = active.positions.cpu().numpy(), padded.cpu().numpy()
             energy = energies.tolist()
+            reasons = told[0] if told else [""] * len(energy)
             left, finished = [], []
             for row, run in enumerate(active.runs):
                 own, pull = (v[row, : active.counts[row]].copy() for v in (places, pulls))
                 run.record(own, pull, energy[row], largest[row])
-                if run.judge(threshold, limit):
+                if run.judge(threshold, limit, reasons[row]):
                     finished.append(run)
                 else:
                     left.append(row)
@@ -204,18 +260,24 @@ def relax_runs(
                 padded = padded[left, : max((active.counts[row] for row in left), default=0)]
                 active.keep(left)
             tell(finished, active.runs)
-            if left:
-                active.move(padded)
+            if left and (stuck := active.move(padded)):
+                finished = [active.runs[row] for row in stuck]
+                for run in finished:
+                    run.explode(f"{optimizer} finds no step: its numbers are none any more")
+                active.keep([row for row in range(len(active.runs)) if row not in stuck])
+                tell(finished, active.runs)
 
     moving = []
     for run in runs:
-        if reason := refuse(run.atomic_numbers) if refuse else "":
+        if reason := refuse(run) if refuse else "":
             run.refuse(reason)
             tell([run], [])
         else:
             moving.append(run)
-    # Every so-manieth by size: shares alike, and the same in every run.
-    moving.sort(key=lambda run: len(run.atomic_numbers))
+    if batch_atoms == 1:  # one at a time, in the order given
+        moving.reverse()
+    else:  # every so-manieth by size: shares alike, and the same in every run
+        moving.sort(key=lambda run: len(run.atomic_numbers))
     sharers = max(1, min(threads, len(moving)))
     each = batch_atoms // sharers, _HESSIANS // sharers
     shares = [_Share(moving[k::sharers], *each) for k in range(sharers)]
@@ -225,8 +287,12 @@ def relax_runs(
     before = torch.get_num_threads()
     with ThreadPoolExecutor(sharers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for done in as_completed([pool.submit(work, share) for share in shares]):
-                done.result()
+            left = {pool.submit(work, share) for share in shares}
+            while left:
+                # Not without end: Ctrl-C may reach this thread only when it wakes.
+                done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
         finally:
             stop.set()  # after an error the others need not go on
             torch.set_num_threads(before)  # of threads that start from now on

@@ -33,7 +33,7 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self, positions: Tensor, forces: Tensor) -> Tensor:
-        """Return (B,D) Å, how the molecules are to move."""
+        """Return (B,D) Å, how the molecules are to move; NaN for one that cannot be told."""
         raise NotImplementedError
 
     def keep(self, rows: Tensor, width: int) -> None:
@@ -100,12 +100,27 @@ class BFGS(Optimizer):
         # Where all eigenvalues are positive they need not be known.
         factor, failed = torch.linalg.cholesky_ex(hessian)
         step = torch.cholesky_solve(gradient[:, :, None], factor)[:, :, 0]
-        rows = failed.nonzero()[:, 0]
+        # One without numbers makes `eigh` fail for all: it has no step, and the others have.
+        broken = ~hessian.isfinite().flatten(1).all(dim=1) if failed.any() else failed > 0
+        step[broken] = torch.nan
+        rows = ((failed > 0) & ~broken).nonzero()[:, 0]
         if len(rows):
-            curvature, modes = torch.linalg.eigh(hessian[rows])
+            curvature, modes = _eigh(hessian[rows])
             along = torch.bmm(gradient[rows, None], modes)[:, 0] / curvature.abs()
             step[rows] = torch.bmm(modes, along[:, :, None])[:, :, 0]
         return step
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues (B,D) and eigenvectors (B,D,D), NaN where they cannot be found."""
+    try:
+        values, vectors = torch.linalg.eigh(matrices)
+    except torch.linalg.LinAlgError:
+        if len(matrices) == 1:
+            return torch.full_like(matrices[:, 0], torch.nan), torch.full_like(matrices, torch.nan)
+        pairs = [_eigh(one[None]) for one in matrices]
+        values, vectors = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return values, vectors
 
 
 class LBFGS(Optimizer):

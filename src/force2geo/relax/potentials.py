@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.checkpoint import Model
     from force2geo.relax.batched import Evaluate
+    from force2geo.relax.relaxation import Relaxation
+
+# What calculators call a charge (e) and a multiplicity (2S+1).
+_CHARGE, _MULTIPLICITY = ("charge",), ("multiplicity", "mult", "spin_multiplicity")
 
 
 def of_model(model: Model, dtype: str = "float64") -> Evaluate:
@@ -38,38 +42,155 @@ def of_model(model: Model, dtype: str = "float64") -> Evaluate:
     return evaluate
 
 
-def of_calculator(calculator: Calculator) -> Evaluate:
-    """Return an ASE calculator, called for one molecule after the other; its errors are NaN."""
+class CalledCalculator:
+    """An ASE calculator, called for one molecule after the other.
 
-    def evaluate(batch: Batch) -> tuple[Tensor, Tensor]:
+    What it raises for a molecule is that molecule's end and no other's: numbers that are none, and
+    the error's text. Charge and multiplicity are set as its parameters where it has such, and
+    always stand in `Atoms.info`, and as initial charges and moments.
+    """
+
+    def __init__(self, calculator: Calculator) -> None:
+        self.calculator = calculator
+        known = {**getattr(calculator, "default_parameters", {}), **_parameters(calculator)}
+        self._charge = next((key for key in _CHARGE if key in known), None)
+        self._multiplicity = next((key for key in _MULTIPLICITY if key in known), None)
+        self._known: dict[tuple[int, int], str] = {}
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor, list[str]]:
+        """Return energies (B,) eV, forces (N,3) eV/Å and reasons (B,) where there are none."""
         counts = batch.atoms_per_molecule.tolist()
+        neutral = [0] * len(counts), [1] * len(counts)
+        charges = neutral[0] if batch.charge is None else batch.charge.tolist()
+        multiplicities = neutral[1] if batch.multiplicity is None else batch.multiplicity.tolist()
         energies = np.full(len(counts), np.nan)
-        forces = []
+        forces, reasons = [], [""] * len(counts)
         pieces = zip(
             batch.atomic_numbers.cpu().split(counts),
             batch.positions.cpu().split(counts),
+            charges,
+            multiplicities,
             strict=True,
         )
-        for index, (numbers, positions) in enumerate(pieces):
-            atoms = Atoms(numbers.numpy(), positions.numpy())
+        for index, (numbers, positions, *state) in enumerate(pieces):
             own = np.full(positions.shape, np.nan)
             try:
-                atoms.calc = calculator
+                atoms = self._atoms(numbers.numpy(), positions.numpy(), *state)
                 own = atoms.get_forces()
                 energies[index] = atoms.get_potential_energy()
-            except Exception:  # of any program, in any way: this molecule's end, no other's
-                calculator.reset()
+            except Exception as error:  # of any program, in any way
+                self.calculator.reset()
+                reasons[index] = " ".join(f"{type(error).__name__}: {error}".split())
             forces.append(own)
-        return torch.from_numpy(energies), torch.from_numpy(np.concatenate(forces))
+        return torch.from_numpy(energies), torch.from_numpy(np.concatenate(forces)), reasons
 
-    return evaluate
+    def _atoms(
+        self, numbers: np.ndarray, positions: np.ndarray, charge: int, multiplicity: int
+    ) -> Atoms:
+        atoms = Atoms(numbers, positions)
+        atoms.info |= {"charge": charge, "multiplicity": multiplicity, "spin": multiplicity}
+        first = np.arange(len(numbers)) == 0
+        if charge:
+            atoms.set_initial_charges(np.where(first, float(charge), 0.0))
+        if multiplicity > 1:
+            atoms.set_initial_magnetic_moments(np.where(first, multiplicity - 1.0, 0.0))
+        wanted = {self._charge: charge, self._multiplicity: multiplicity}
+        has = _parameters(self.calculator)
+        changed = {key: value for key, value in wanted.items() if key and has.get(key) != value}
+        if changed:
+            self.calculator.reset()  # else some begin anew with the molecule before
+            self.calculator.set(**changed)
+        atoms.calc = self.calculator
+        return atoms
+
+    def refusal(self, run: Relaxation) -> str:
+        """Return why the calculator cannot take a molecule's charge or spin, nothing if it can.
+
+        One without such a parameter may read them from the atoms or not at all: the energy tells.
+        """
+        state = run.charge, run.multiplicity
+        if state not in self._known:
+            electrons = int(run.atomic_numbers.sum())
+            lowest, neutral = 1 + (electrons - run.charge) % 2, 1 + electrons % 2
+            name, same = type(self.calculator).__name__, None
+            if run.charge and not self._charge:
+                same = self._same(run, state, (0, neutral))
+                reason = f"{name} takes no charge (here {run.charge:+d})"
+            elif run.multiplicity != lowest and not self._multiplicity:
+                same = self._same(run, state, (run.charge, lowest))
+                reason = f"{name} takes no multiplicity (here {run.multiplicity})"
+            if same is None:  # nothing to find out, or not from this molecule
+                return ""
+            self._known[state] = reason if same else ""
+        return self._known[state]
+
+    def _same(self, run: Relaxation, one: tuple[int, int], other: tuple[int, int]) -> bool | None:
+        """Return whether two states have one energy, None where neither has any."""
+        energies = []
+        for state in (one, other):
+            try:
+                atoms = self._atoms(run.atomic_numbers, run.positions, *state)
+                energies.append(float(atoms.get_potential_energy()))
+            except Exception:  # the relaxation will tell why
+                energies.append(float("nan"))
+            self.calculator.reset()
+        return None if np.isnan(energies).all() else energies[0] == energies[1]
+
+
+def _parameters(calculator: Calculator) -> dict[str, Any]:
+    return dict(getattr(calculator, "parameters", None) or {})
+
+
+def of_calculator(calculator: Calculator) -> CalledCalculator:
+    """Return an ASE calculator as what a relaxation asks."""
+    return CalledCalculator(calculator)
 
 
 def import_calculator(name: str, options: dict[str, Any]) -> Calculator:
     """Return the ASE calculator at an import path, `tblite.ase:TBLite` say, made with options."""
     module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise UserError(f"calculator '{name}': give MODULE:CLASS, tblite.ase:TBLite say")
     try:
         made = getattr(import_module(module), attribute)(**options)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"calculator '{name}': {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of any package, in any way
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"calculator '{name}': {text}") from error
+    if not hasattr(made, "get_potential_energy"):
+        raise UserError(f"calculator '{name}': this is no ASE calculator")
     return made
+
+
+def state_by_options(
+    options: dict[str, Any], numbers: np.ndarray, charge: int, multiplicity: int
+) -> tuple[int, int, str]:
+    """Return a molecule's charge and multiplicity where a calculator's options name them for all.
+
+    A molecule's own that are not a neutral one's must be the same; the third value says if not.
+    """
+    electrons = int(numbers.sum())
+    lowest = 1 + (electrons - charge) % 2
+    named = next((int(options[key]) for key in _CHARGE if options.get(key) is not None), charge)
+    if charge not in (0, named):
+        return charge, multiplicity, f"charge {charge:+d}, but the options say {named:+d}"
+    same = multiplicity if named == charge else 1 + (electrons - named) % 2
+    spin = next((int(options[key]) for key in _MULTIPLICITY if options.get(key) is not None), same)
+    if multiplicity not in (lowest, spin):
+        return named, multiplicity, f"multiplicity {multiplicity}, but the options say {spin}"
+    return named, spin, ""
+
+
+def choose_device(name: str | None) -> str:
+    """Return `cpu` or `cuda`, a GPU where there is one; `UserError` for one there is not."""
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise UserError(f"device '{name}': give cpu, cuda or cuda:0")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device '{name}': torch finds no GPU here, use cpu")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(f"device '{name}': there are {torch.cuda.device_count()} GPUs")
+    return "cpu" if kind == "cpu" else name

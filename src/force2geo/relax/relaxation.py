@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from force2geo.relax.bonds import what_became_of_bonds
+from force2geo.elements import SYMBOLS
+from force2geo.relax.bonds import lone_atoms, what_became_of_bonds
 
 # With a force beyond this (eV/Å) the structure is no molecule any more.
 EXPLODED = 1e4
@@ -19,12 +20,14 @@ class Relaxation:
 
     `positions` (n,3) Å are where it starts, or goes on if it has a path already; `max_forces` eV/Å
     are the longest of a frame's forces; `steps` have been taken; `place` is its own among others;
-    `charge` in e and `multiplicity` are of the whole molecule.
+    `charge` in e and `multiplicity` are of the whole molecule. Coordinates that are `fixed` (n,3)
+    do not move, and their forces are zero. `bonds` (k,2) are the atoms bonded where that is known;
+    distances at the start tell otherwise.
 
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
-    the molecule is another one in the end, `bonds changed` or `dissociated`; `refused` is one
-    the potential cannot take. `converged` says whether the forces are below the threshold,
-    whatever became of the bonds.
+    the molecule is another one in the end, or is none, `bonds changed` or `dissociated`; `refused`
+    is one the potential cannot take. `stationary` says that the forces are below the threshold,
+    `converged` that it still is the molecule it was, too.
     """
 
     atomic_numbers: np.ndarray
@@ -40,6 +43,9 @@ class Relaxation:
     max_forces: list[float] = field(default_factory=list)
     charge: int = 0
     multiplicity: int = 1
+    stationary: bool = False
+    fixed: np.ndarray | None = None
+    bonds: np.ndarray | None = None
 
     @property
     def paths(self) -> tuple[list[Any], ...]:
@@ -67,22 +73,34 @@ class Relaxation:
         nothing = np.full_like(self.positions, np.nan)
         self.record(self.positions, nothing, float("nan"), float("nan"))
 
-    def judge(self, threshold: float, limit: int) -> bool:
-        """Set the status by the newest record and say whether the molecule has finished."""
+    def explode(self, reason: str) -> None:
+        """Finish where the molecule is: nothing can be made of it."""
+        self.status, self.reason = "exploded", reason
+
+    def judge(self, threshold: float, limit: int, reason: str = "") -> bool:
+        """Set the status by the newest record and say whether the molecule has finished.
+
+        `reason` is why there are no numbers, where that is known.
+        """
         energy, largest = self.energies[-1], self.max_forces[-1]
         if not (np.isfinite(energy) and np.isfinite(largest)):
-            self.status, self.reason = "exploded", _why_no_number(self.frames[-1])
-        elif largest > EXPLODED:
-            self.status, self.reason = "exploded", f"a force of {largest:.0f} eV/Å"
-        elif largest < threshold:
-            self.status, self.converged = "converged", True
-        elif self.steps >= limit:
-            self.status = "step limit"
-        else:
+            self.explode(reason or _why_no_number(self.frames[-1]))
+            return True
+        if largest > EXPLODED:
+            self.explode(f"a force of {largest:.0f} eV/Å")
+            return True
+        self.stationary = largest < threshold
+        if not (self.stationary or self.steps >= limit):
             return False
-        if self.status != "exploded":
-            bonds = what_became_of_bonds(self.atomic_numbers, self.frames[0], self.frames[-1])
-            self.status = bonds or self.status
+        self.status = "converged" if self.stationary else "step limit"
+        ends = self.frames[0], self.frames[-1]
+        if changed := what_became_of_bonds(self.atomic_numbers, *ends, self.bonds):
+            self.status = changed
+        elif lone := lone_atoms(self.atomic_numbers, ends[1], self.bonds):
+            self.status = "dissociated"
+            symbol = SYMBOLS[self.atomic_numbers[lone[0]]]
+            self.reason = f"atom {lone[0]} ({symbol}) stood apart at the start already"
+        self.converged = self.status == "converged"
         return True
 
 

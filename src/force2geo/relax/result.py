@@ -1,17 +1,8 @@
-"""Relaxed molecules and their paths in one HDF5 file.
-
-Datasets, M molecules with N atoms and F frames in all: `cid` (M,), `ptr` (M+1,),
-`atomic_numbers` (N,), `positions` (N,3) Å relaxed, `energy` (M,) eV, `max_force` (M,) eV/Å,
-`steps` (M,), `status` (M,), `reason` (M,), `converged` (M,), `charge` (M,) e, `multiplicity` (M,)
-(0 and 1 in older files, which have none); paths: `frame_ptr` (M+1,) where a
-molecule's frames start, `frame_offset` (M+1,) where its frames' atoms start in `frame_positions`
-(·,3) Å and `frame_forces` (·,3) eV/Å, `frame_energy` (F,) eV, `frame_max_force` (F,) eV/Å. Of a
-relaxation without its whole path, the frames are the first and the last.
-"""
+"""Relaxed molecules and their paths in one HDF5 file, which says itself what is in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -20,13 +11,32 @@ import numpy as np
 from force2geo.relax.relaxation import Relaxation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+# The file's attribute `layout`; each dataset with a unit has it as its attribute `units`.
+LAYOUT = """\
+M molecules with N atoms and F frames in all; molecule i is row i.
+Once a molecule: cid (M,) and name (M,); status (M,): converged, step limit, bonds changed,
+dissociated, exploded or refused; reason (M,); converged (M,): forces below the threshold and still
+the molecule it was; stationary (M,): forces below the threshold; steps (M,); charge (M,) and
+multiplicity (M,); energy (M,) and max_force (M,) of the last frame, the longest force on an atom.
+Its atoms are rows ptr[i]:ptr[i+1] of atomic_numbers (N,) and of positions (N,3), which are relaxed.
+Its frames, the start first, are rows frame_ptr[i]:frame_ptr[i+1] of frame_energy (F,) and
+frame_max_force (F,), and, one after the other, rows frame_offset[i]:frame_offset[i+1] of
+frame_positions and frame_forces, reshaped to (frames, atoms, 3). Of a relaxation kept without its
+path the frames are the first and the last. Forces on fixed coordinates are zero. NaN: none known.
+"""
+_UNITS = {
+    "energy": "eV", "max_force": "eV/angstrom", "positions": "angstrom",
+    "frame_positions": "angstrom", "frame_forces": "eV/angstrom", "frame_energy": "eV",
+    "frame_max_force": "eV/angstrom", "charge": "e",
+}  # fmt: skip
 
 # What there is once a molecule; once a frame; and once a frame and atom.
 _COLUMNS: dict[str, Any] = {
     "cid": "S9", "energy": float, "max_force": float, "steps": int, "status": "S16",
-    "reason": "S80", "converged": bool, "charge": int, "multiplicity": int,
+    "reason": "S160", "converged": bool, "stationary": bool, "charge": int, "multiplicity": int,
 }  # fmt: skip
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
@@ -39,7 +49,10 @@ _WAITING = 20_000  # frames in memory before they are written: 30 MB with 30 ato
 
 @dataclass
 class Relaxed:
-    """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3)."""
+    """A relaxation file in memory; molecule i's path is `frames[i]` and `forces[i]` (T,n,3).
+
+    `charge` (M,) in e and `multiplicity` (M,); without them all are neutral singlets.
+    """
 
     cids: list[str]
     atomic_numbers: list[np.ndarray]
@@ -51,12 +64,26 @@ class Relaxed:
     forces: list[np.ndarray]
     frame_energy: list[np.ndarray]
     frame_max_force: list[np.ndarray]
-    charge: np.ndarray
-    multiplicity: np.ndarray
+    charge: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    multiplicity: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+
+    def __post_init__(self) -> None:
+        if not len(self.charge):
+            self.charge = np.zeros(len(self.cids), dtype=int)
+        if not len(self.multiplicity):
+            self.multiplicity = np.ones(len(self.cids), dtype=int)
 
 
-def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -> None:
-    """Write relaxations as they come, few in memory at a time."""
+def write_relaxed(
+    path: Path,
+    cids: Iterable[str],
+    runs: Iterable[Relaxation],
+    names: Sequence[str] | None = None,
+) -> None:
+    """Write relaxations as they come, few in memory at a time; see `LAYOUT`.
+
+    A molecule's name is its CID where `names` (M,) are not given.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     numbers: list[np.ndarray] = []
     positions: list[np.ndarray] = []
@@ -75,8 +102,9 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
             columns["max_force"].append(run.max_forces[-1])
             columns["steps"].append(run.steps)
             columns["status"].append(run.status)
-            columns["reason"].append(run.reason.encode()[:80])
+            columns["reason"].append(run.reason.encode()[:160])
             columns["converged"].append(run.converged)
+            columns["stationary"].append(run.stationary)
             columns["charge"].append(run.charge)
             columns["multiplicity"].append(run.multiplicity)
             numbers.append(run.atomic_numbers)
@@ -92,6 +120,8 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
         _append(paths, waiting)
         for name, kind in _COLUMNS.items():
             file[name] = np.array(columns[name], dtype=kind)
+        file.create_dataset("name", data=columns["cid"] if names is None else list(names),
+                            dtype=h5py.string_dtype())  # fmt: skip
         file["atomic_numbers"] = np.concatenate([np.zeros(0, int), *numbers])
         file["positions"] = np.concatenate([np.zeros((0, 3)), *positions])
         atoms, steps = np.array(counts, dtype=int), np.array(frames, dtype=int)
@@ -101,6 +131,9 @@ def write_relaxed(path: Path, cids: Iterable[str], runs: Iterable[Relaxation]) -
             ("frame_offset", steps * atoms),
         ):
             file[name] = np.concatenate([[0], lengths.cumsum()])
+        file.attrs["layout"] = LAYOUT
+        for name, unit in _UNITS.items():
+            file[name].attrs["units"] = unit
 
 
 def _append(datasets: dict[str, h5py.Dataset], waiting: dict[str, list[Any]]) -> None:
@@ -118,10 +151,14 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
     """Read relaxations, those of some rows or all, one after the other."""
     with h5py.File(path, "r") as file:
         heads = {name: file[name][:] for name in (*_COLUMNS, "atomic_numbers") if name in file}
-        state = _states(heads)
+        molecules = len(heads["cid"])
+        # Of files from before there were these.
+        heads.setdefault("charge", np.zeros(molecules, dtype=int))
+        heads.setdefault("multiplicity", np.ones(molecules, dtype=int))
+        heads.setdefault("stationary", heads["converged"])
         paths = {name: file[name] for name in _PATHS}
         ptr, frame_ptr, offset = (file[n][:] for n in ("ptr", "frame_ptr", "frame_offset"))
-        for row in range(len(heads["cid"])) if rows is None else rows:
+        for row in range(molecules) if rows is None else rows:
             atoms, frames = slice(*ptr[row : row + 2]), slice(*frame_ptr[row : row + 2])
             shape = (-1, atoms.stop - atoms.start, 3)
             own = slice(*offset[row : row + 2])
@@ -138,15 +175,10 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
                 forces=pulls,
                 energies=paths["frame_energy"][frames].tolist(),
                 max_forces=paths["frame_max_force"][frames].tolist(),
-                charge=int(state[0][row]),
-                multiplicity=int(state[1][row]),
+                charge=int(heads["charge"][row]),
+                multiplicity=int(heads["multiplicity"][row]),
+                stationary=bool(heads["stationary"][row]),
             )
-
-
-def _states(data: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return charges and multiplicities (M,) each, those of closed shells in an older file."""
-    count = len(data["cid"])
-    return data.get("charge", np.zeros(count, int)), data.get("multiplicity", np.ones(count, int))
 
 
 def read_relaxed(path: Path) -> Relaxed:
@@ -155,7 +187,6 @@ def read_relaxed(path: Path) -> Relaxed:
         data = {name: file[name][:] for name in file}
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
     molecules = range(len(data["cid"]))
-    charge, multiplicity = _states(data)
 
     def paths(name: str) -> list[np.ndarray]:
         pieces = [data[name][offset[i] : offset[i + 1]] for i in molecules]
@@ -174,6 +205,5 @@ def read_relaxed(path: Path) -> Relaxed:
         frame_max_force=[
             data["frame_max_force"][frame_ptr[i] : frame_ptr[i + 1]] for i in molecules
         ],
-        charge=charge,
-        multiplicity=multiplicity,
+        **{name: data[name] for name in ("charge", "multiplicity") if name in data},
     )

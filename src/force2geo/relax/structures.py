@@ -1,13 +1,15 @@
-"""Structures in the files of users: SDF, XYZ and extended XYZ in and out, SMILES in."""
+"""Structures in the files of users: SDF, XYZ and extended XYZ in and out, lists of SMILES in."""
 
 from __future__ import annotations
 
-import io
+import gzip
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
     Notes = Sequence[dict[str, Any]]
 
-SUFFIXES_IN, SUFFIXES_OUT = (".sdf", ".xyz", ".extxyz", ".smi"), (".sdf", ".xyz", ".extxyz")
+SUFFIXES_OUT = (".sdf", ".xyz", ".extxyz")
+_KINDS = {
+    "sdf": (".sdf", ".sd", ".mol"),
+    "xyz": (".xyz", ".extxyz"),
+    "smiles": (".smi", ".smiles", ".txt"),
+    "table": (".csv", ".tsv"),
+}
+SUFFIXES_IN = tuple(suffix for suffixes in _KINDS.values() for suffix in suffixes)
 
 
 @dataclass
@@ -24,103 +33,83 @@ class Structure:
     """A molecule of a file: `place` in it (from 1), elements (n,), positions (n,3) Å.
 
     `kept` is the RDKit molecule (SDF, SMILES) or ASE atoms it came as, with all its properties.
+    `charge` in e and `multiplicity` are of the whole, `bonds` (k,2) the atoms bonded where the file
+    says so, `fixed` (n,3) the coordinates that may not move.
     """
 
     place: int
     numbers: np.ndarray
     positions: np.ndarray
     kept: Any
+    charge: int = 0
+    multiplicity: int = 1
+    bonds: np.ndarray | None = None
+    fixed: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in the file, empty without one."""
+        if hasattr(self.kept, "info"):
+            return str(self.kept.info.get("name", ""))
+        return self.kept.GetProp("_Name") if self.kept.HasProp("_Name") else ""
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What the file says of the molecule beside its name."""
+        if hasattr(self.kept, "info"):
+            return {str(key): value for key, value in self.kept.info.items() if key != "name"}
+        return {key: self.kept.GetProp(key) for key in self.kept.GetPropNames()}
+
+    def set_aside(self, names: Sequence[str], ours: str) -> list[str]:
+        """Let properties' names be free: the file's own move to `input_NAME`, which are returned.
+
+        With the property `ours` they are of an earlier run and go.
+        """
+        held = self.properties
+        moved = [name for name in names if name in held and ours not in held]
+        if hasattr(self.kept, "info"):
+            self.kept.info |= {f"input_{name}": held[name] for name in moved}
+            for name in names:
+                self.kept.info.pop(name, None)
+        else:
+            for name in moved:
+                self.kept.SetProp(f"input_{name}", held[name])
+            for name in names:
+                self.kept.ClearProp(name)
+        return moved
 
 
 def read_structures(path: Path, seed: int = 7) -> tuple[list[Structure], list[tuple[int, str]]]:
-    """Return the structures of a file, in order, and place and reason of those it has in vain."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    readers = {".sdf": _read_sdf, ".smi": _read_smiles, ".xyz": _read_xyz, ".extxyz": _read_xyz}
-    if path.suffix not in readers:
-        raise UserError(f"{path}: give one of {', '.join(SUFFIXES_IN)}")
+    """Return the structures of a file, in order, and place and reason of those it has in vain.
+
+    The file may be packed by gzip, and its name in any case.
+    """
     from rdkit import rdBase
 
+    from force2geo.relax import sdf, smiles, xyz
+
+    kind = _kind(path)
+    text = _text(path)
+    found: Iterator[Structure | str]
+    if kind == "sdf":
+        found = sdf.read(text)
+    elif kind == "xyz":
+        found = xyz.read(text)
+    else:
+        rows = smiles.lines(text) if kind == "smiles" else smiles.table(text, path)
+        found = smiles.embedded(rows, seed)
     _silence = rdBase.BlockLogs()  # the reasons here say it
     structures: list[Structure] = []
     lost: list[tuple[int, str]] = []
-    for place, found in enumerate(readers[path.suffix](path, seed), start=1):
-        if isinstance(found, str):
-            lost.append((place, found))
+    for place, one in enumerate(found, start=1):
+        if isinstance(one, str):
+            lost.append((place, one))
+        elif reason := _why_none(one):
+            lost.append((place, reason))
         else:
-            structures.append(Structure(place, *found))
+            one.place = place
+            structures.append(one)
     return structures, lost
-
-
-def _read_sdf(path: Path, _: int) -> Iterator[Any]:
-    from rdkit import Chem
-
-    for molecule in Chem.SDMolSupplier(str(path), sanitize=False, removeHs=False):
-        if molecule is None:
-            yield "not a readable SDF record"
-            continue
-        molecule.UpdatePropertyCache(strict=False)
-        if not molecule.GetNumConformers():
-            yield "no coordinates"
-        elif any(atom.GetNumImplicitHs() for atom in molecule.GetAtoms()):
-            yield "hydrogens are missing: add them with their coordinates first"
-        elif not molecule.GetConformer().Is3D():
-            yield "a drawing in two dimensions, not a structure: give SMILES instead"
-        else:
-            yield _of_rdkit(molecule)
-
-
-def _read_smiles(path: Path, seed: int) -> Iterator[Any]:
-    from rdkit import Chem
-    from rdkit.Chem import AllChem
-
-    for line in path.read_text(encoding="utf-8").splitlines():
-        words = line.split(maxsplit=1)
-        if not words or words[0].startswith("#"):
-            continue
-        molecule = Chem.MolFromSmiles(words[0])
-        if molecule is None:
-            yield f"'{words[0]}' is not a SMILES"
-            continue
-        molecule = Chem.AddHs(molecule)
-        if AllChem.EmbedMolecule(molecule, randomSeed=seed) != 0:
-            yield f"no conformer of '{words[0]}' could be made"
-            continue
-        AllChem.MMFFOptimizeMolecule(molecule)
-        molecule.SetProp("_Name", words[1] if len(words) > 1 else words[0])
-        yield _of_rdkit(molecule)
-
-
-def _of_rdkit(molecule: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
-    return numbers, np.array(molecule.GetConformer().GetPositions()), molecule
-
-
-def _read_xyz(path: Path, _: int) -> Iterator[Any]:
-    from ase.io.extxyz import read_xyz
-
-    lines = path.read_text(encoding="utf-8").splitlines()
-    start = 0
-    while start < len(lines) and lines[start].strip():
-        try:
-            count = int(lines[start])
-        except ValueError:
-            raise UserError(f"{path}, line {start + 1}: not a number of atoms") from None
-        frame, comment = lines[start : start + 2 + count], lines[start + 1 : start + 2]
-        start += 2 + count
-        name = comment[0].strip() if comment and "=" not in comment[0] else ""
-        if name:
-            frame = [frame[0], "", *frame[2:]]
-        try:
-            text = io.StringIO("\n".join(frame) + "\n")
-            (atoms,) = read_xyz(text, index=slice(None))
-        except Exception as error:
-            yield f"not a readable XYZ frame ({error})"
-            continue
-        if name:
-            atoms.info["name"] = name
-        atoms.calc = None  # energies of another level of theory
-        yield atoms.numbers, atoms.positions, atoms
 
 
 def write_structures(
@@ -130,58 +119,42 @@ def write_structures(
 
     `suffix` is of the name that the file will have.
     """
-    (_write_sdf if suffix == ".sdf" else _write_xyz)(path, structures, notes)
+    from force2geo.relax import sdf, xyz
+
+    (sdf if suffix.lower() == ".sdf" else xyz).write(path, structures, notes)
 
 
-def _write_sdf(
-    path: Path, structures: Sequence[Structure], notes: Sequence[dict[str, Any]]
-) -> None:
-    from rdkit import Chem
-    from rdkit.Geometry import Point3D
-
-    with Chem.SDWriter(str(path)) as writer:
-        writer.SetKekulize(False)
-        for structure, note in zip(structures, notes, strict=True):
-            molecule = _as_rdkit(structure)
-            conformer = molecule.GetConformer()
-            for index, place in enumerate(structure.positions):
-                conformer.SetAtomPosition(index, Point3D(*(float(value) for value in place)))
-            for key, value in note.items():
-                molecule.SetProp(key, str(value))
-            writer.write(molecule)
+def _kind(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    for kind, suffixes in _KINDS.items():
+        if name.endswith(suffixes):
+            return kind
+    raise UserError(f"{path}: give one of {', '.join(SUFFIXES_IN)}, packed (.gz) or not")
 
 
-def _as_rdkit(structure: Structure) -> Any:
-    from rdkit import Chem
+def _text(path: Path) -> str:
+    """Return a file's text: UTF-8, or else Latin-1, in which every byte is a letter."""
+    try:
+        data = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            data = gzip.decompress(data)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
-    if isinstance(structure.kept, Chem.Mol):
-        return Chem.Mol(structure.kept)
-    molecule = Chem.RWMol()
-    for number in structure.numbers:
-        molecule.AddAtom(Chem.Atom(int(number)))
-        molecule.GetAtomWithIdx(molecule.GetNumAtoms() - 1).SetNoImplicit(True)
-    molecule.AddConformer(Chem.Conformer(len(structure.numbers)))
-    molecule.GetConformer().Set3D(True)
-    for key, value in structure.kept.info.items():
-        molecule.SetProp("_Name" if key == "name" else str(key), str(value))
-    return molecule
 
-
-def _write_xyz(
-    path: Path, structures: Sequence[Structure], notes: Sequence[dict[str, Any]]
-) -> None:
-    from ase import Atoms
-    from ase.io import write
-
-    frames = []
-    for structure, note in zip(structures, notes, strict=True):
-        if isinstance(structure.kept, Atoms):
-            atoms = structure.kept.copy()
-        else:
-            atoms = Atoms(structure.numbers)
-            held = structure.kept.GetPropsAsDict()
-            atoms.info = {"name": structure.kept.GetProp("_Name")} | held
-        atoms.positions = structure.positions
-        atoms.info |= note
-        frames.append(atoms)
-    write(str(path), frames, format="extxyz")
+def _why_none(structure: Structure) -> str:
+    """Return why this is no structure, nothing if it is."""
+    if not len(structure.numbers):
+        return "it has no atoms"
+    strange = (structure.numbers < 1) | (structure.numbers > MAX_ATOMIC_NUMBER)
+    if strange.any():
+        return f"atom {int(strange.argmax())} is no element"
+    if not np.isfinite(structure.positions).all():
+        return "a coordinate is not a finite number"
+    return ""

@@ -1,0 +1,124 @@
+"""Lists of SMILES in, one a line or a table with a header, made into conformers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from force2geo.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from force2geo.relax.structures import Structure
+
+    # SMILES, name and properties.
+    Row = tuple[str, str, dict[str, str]]
+
+_SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
+_NAMES = ("name", "title", "id", "cid", "compound")
+_APART = 3.0  # Å between fragments' boxes: a van der Waals contact
+
+
+def lines(text: str) -> Iterator[Row]:
+    """Give the rows of a `.smi` list: SMILES, name, and after tabs what else there is.
+
+    Lines that begin with # are remarks; a first line that begins with the word SMILES is a header.
+    """
+    header: list[str] = []
+    first = True
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        by_tabs = "\t" in line.strip()
+        words = line.strip().split("\t") if by_tabs else line.split(maxsplit=1)
+        words = [word.strip() for word in words]
+        if first and words[0].lower() in _SMILES:
+            header = words
+        else:
+            if by_tabs and " " in words[0]:  # a name after a blank, then tabs
+                words[:1] = words[0].split(maxsplit=1)
+            names = [*header[2:], *(f"column_{n}" for n in range(max(len(header), 2) + 1, 99))]
+            more = {name: word for name, word in zip(names, words[2:], strict=False) if word}
+            yield words[0], (words[1] if len(words) > 1 else "") or words[0], more
+        first = False
+
+
+def table(text: str, path: Path) -> Iterator[Row]:
+    """Give the rows of a CSV or TSV file whose header names a column `smiles`.
+
+    The name is in a column `name`, `title`, `id`, `cid` or `compound`; all others are properties.
+    """
+    start = text.split("\n", 1)[0]
+    mark = max(",;\t", key=start.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=mark)
+    columns = {(name or "").strip().lower(): name for name in reversed(reader.fieldnames or ())}
+    key = next((columns[name] for name in _SMILES if name in columns), None)
+    if key is None:
+        raise UserError(f"{path}: its header names no column 'smiles'")
+    title = next((columns[name] for name in _NAMES if name in columns), None)
+    for row in reader:
+        more = {(name or "more").strip(): value if isinstance(value, str) else " ".join(value or [])
+                for name, value in row.items() if name not in (key, title) and value}  # fmt: skip
+        smiles = (row[key] or "").strip()
+        yield smiles, ((row[title] or "").strip() if title else "") or smiles, more
+
+
+def embedded(rows: Iterable[Row], seed: int) -> Iterator[Structure | str]:
+    """Give each SMILES as a structure with hydrogens, or why there is none."""
+    from rdkit import Chem
+
+    from force2geo.relax.sdf import of_rdkit
+
+    for smiles, name, more in rows:
+        molecule = Chem.MolFromSmiles(smiles)
+        if molecule is None or not molecule.GetNumAtoms():
+            yield f"'{smiles}' is not a SMILES"
+            continue
+        if any(not atom.GetAtomicNum() for atom in molecule.GetAtoms()):
+            yield f"'{smiles}' has an atom that is no element"
+            continue
+        molecule = Chem.AddHs(molecule)
+        if not _embed(molecule, seed):
+            yield f"no conformer of '{smiles}' could be made"
+            continue
+        molecule.SetProp("_Name", name)
+        for key, value in more.items():
+            molecule.SetProp(key, value)
+        yield of_rdkit(molecule)
+
+
+def _embed(molecule: Any, seed: int) -> bool:
+    """Give a molecule a conformer, its fragments one beside the other, and say whether it has."""
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    atoms: list[tuple[int, ...]] = []
+    fragments = Chem.GetMolFrags(molecule, asMols=True, fragsMolAtomMapping=atoms)
+    if len(fragments) == 1:
+        fragments = (molecule,)
+    positions = np.zeros((molecule.GetNumAtoms(), 3))
+    right = 0.0
+    for fragment, own in zip(fragments, atoms, strict=True):
+        if AllChem.EmbedMolecule(fragment, randomSeed=seed) != 0 and (
+            AllChem.EmbedMolecule(fragment, randomSeed=seed, useRandomCoords=True) != 0
+        ):
+            return False
+        AllChem.MMFFOptimizeMolecule(fragment)
+        places = fragment.GetConformer().GetPositions()
+        if len(fragments) > 1:
+            # RDKit would lay one onto the other.
+            places = places - places.mean(axis=0)
+            places[:, 0] += right - places[:, 0].min()
+            right = places[:, 0].max() + _APART
+        positions[list(own)] = places
+    if len(fragments) > 1:
+        conformer = Chem.Conformer(len(positions))
+        conformer.Set3D(True)
+        conformer.SetPositions(np.ascontiguousarray(positions))
+        molecule.AddConformer(conformer)
+    return True
