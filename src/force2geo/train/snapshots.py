@@ -168,4 +168,5 @@ def _mapped(path: Path, column: h5py.Dataset) -> np.ndarray:
         return np.zeros(column.shape, column.dtype)
     if column.id.get_offset() is None:
         raise UserError(f"{path}: packed by an older version, pack it again")
-    return np.memmap(path, column.dtype, "c", column.id.get_offset(), column.shape)
+    kind = np.dtype(column.dtype.str)  # h5py's own notes on a type would follow it into files
+    return np.memmap(path, kind, "c", column.id.get_offset(), column.shape)

@@ -133,7 +133,7 @@ class MLflowTracking(Callback):
     def __init__(self, uri: str, experiment: str, name: str, settings: dict[str, Any]) -> None:
         self.client = Client(uri, experiment, name, settings)
         self.sender = Background(self._warn)
-        self.warned = False
+        self.warned = self.asked = False
 
     def _warn(self, error: Exception) -> None:
         if not self.warned:
@@ -159,6 +159,7 @@ class MLflowTracking(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the run and log its parameters."""
+        self.asked = True
         self._send(self.client.open)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -175,10 +176,14 @@ class MLflowTracking(Callback):
 
     def finish(self, artifacts: list[Path]) -> None:
         """Attach files and end the run."""
-        if not self.client.opened:
-            self._send(self.client.open)  # training was at its end, or has nobody reached yet
+        if not self.asked:
+            self._send(self.client.open)  # training was at its end already
         for path in artifacts:
             self._send(partial(self.client.attach, path), again=False)
         self._send(partial(self.client.end, "FINISHED"))
-        if not self.sender.wait(self.patience):
-            self._warn(TimeoutError(f"no answer in {self.patience:g} s"))
+        end = time.monotonic() + self.patience
+        while not self.sender.wait(max(0.0, end - time.monotonic())):
+            if time.monotonic() > end:
+                self._warn(TimeoutError(f"no answer in {self.patience:g} s"))
+                break
+            time.sleep(self.patience / 30)
