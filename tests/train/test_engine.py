@@ -184,6 +184,12 @@ def test_a_full_disk_stops_with_the_state_before(packed, tmp_path, monkeypatch):
     assert_same(train(packed, tmp_path / "b"), train(packed, tmp_path / "a"))
 
 
+def test_the_average_has_no_gradient_that_processes_would_exchange():
+    run = engine.Training(Number(0.0), Square(), SETTINGS, Targets([0.0]), Targets([0.0]))
+    learnt = {name for name, weight in run.named_parameters() if weight.requires_grad}
+    assert learnt == {"model.value"} and run.average is not None
+
+
 def test_sums_of_another_number_of_processes_are_shared_out():
     run = engine.Training(Number(0.0), Square(), SETTINGS, Targets([0.0]), Targets([0.0]))
     kept = [{"loss": 3.0}, {"loss": 5.0}]
