@@ -1,5 +1,6 @@
 """Training: resuming, stopping and several processes."""
 
+import csv
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from train_toys import SETTINGS, NoisyEnergyForces, Number, Square, Targets
 from force2geo.errors import UserError
 from force2geo.potentials.models import Potential
 from force2geo.train import engine
+from force2geo.train.history import EpochTable
 from force2geo.train.objectives import EnergyForces
 from force2geo.train.references import fit_references
 
@@ -22,7 +24,16 @@ class KilledError(Exception):
     pass
 
 
-def train(packed, scratch, die_at=None, keep_every=600.0, forces="rmse", noisy=False, **changes):
+def train(
+    packed,
+    scratch,
+    die_at=None,
+    keep_every=600.0,
+    forces="rmse",
+    noisy=False,
+    callbacks=None,
+    **changes,
+):
     """Train a small PaiNN; the kill comes before batch `die_at`, or in a validation if "val N"."""
     torch.manual_seed(0)
     kind = NoisyEnergyForces if noisy else EnergyForces
@@ -49,7 +60,8 @@ def train(packed, scratch, die_at=None, keep_every=600.0, forces="rmse", noisy=F
     deadly("loss", None if in_validation else die_at)
     deadly("predict", int(die_at.split()[1]) if in_validation else None)
     sets = packed.where("train"), packed.where("val")
-    found = engine.fit(model, objective, *sets, SETTINGS | changes, scratch, keep_every=keep_every)
+    settings = SETTINGS | changes
+    found = engine.fit(model, objective, *sets, settings, scratch, callbacks, keep_every)
     train.batches = calls["loss"]
     return found
 
@@ -105,13 +117,14 @@ _WHOLE = {}  # uninterrupted runs by schedule
 # In the middle of epochs 1 and 3, after the last batch of epoch 2, at the first of epoch 3.
 @pytest.mark.parametrize("die_at", [3, 16, "val 2", 13])
 def test_a_noisy_run_killed_anywhere_resumes_to_the_last_bit(packed, tmp_path, schedule, die_at):
+    options = {"schedule": schedule, "ema": 0.0 if schedule["name"] == "step" else 0.9}
     if schedule["name"] not in _WHOLE:
-        _WHOLE[schedule["name"]] = train(packed, tmp_path / "a", noisy=True, schedule=schedule)
+        _WHOLE[schedule["name"]] = train(packed, tmp_path / "a", noisy=True, **options)
     whole = _WHOLE[schedule["name"]]
     with pytest.raises(KilledError):
-        train(packed, tmp_path / "b", die_at, 0.0, noisy=True, schedule=schedule)
+        train(packed, tmp_path / "b", die_at, 0.0, noisy=True, **options)
     torch.manual_seed(99)  # a new process begins anywhere
-    assert_same(whole, train(packed, tmp_path / "b", noisy=True, schedule=schedule))
+    assert_same(whole, train(packed, tmp_path / "b", noisy=True, **options))
     # Six batches an epoch; those that were done are not done again.
     assert train.batches == {3: 22, 16: 9, "val 2": 13, 13: 12}[die_at]
 
@@ -139,6 +152,27 @@ def test_the_state_of_every_epoch_is_kept_also_when_nothing_improves(packed, tmp
         train(packed, tmp_path / "a", die_at=20, optimizer=still, ema=0.0)
     assert len(state(tmp_path / "a", "last.ckpt")["history"]) == 3
     assert len(state(tmp_path / "a", "best.ckpt")["history"]) == 1
+
+
+def test_the_table_of_epochs_is_there_while_training_goes_on(packed, tmp_path, monkeypatch, capsys):
+    table = EpochTable(tmp_path / "metrics.csv")
+
+    def rows():
+        with table.path.open() as handle:
+            return [float(row["val_force_rmse"]) for row in csv.DictReader(handle)]
+
+    with pytest.raises(KilledError):
+        train(packed, tmp_path / "a", die_at=16, callbacks=[table])
+    assert len(rows()) == 2
+    _, history = train(packed, tmp_path / "a", callbacks=[table])
+    assert rows() == [row["val_force_rmse"] for row in history] and len(history) == 4
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("force2geo.train.history.write_table", full)
+    train(packed, tmp_path / "b", callbacks=[table])
+    assert capsys.readouterr().err.count("metrics.csv: No space left on device") == 1
 
 
 def test_other_settings_start_anew_and_say_which(packed, tmp_path, capsys):

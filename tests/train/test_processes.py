@@ -11,6 +11,7 @@ from test_engine import train
 from train_toys import SETTINGS
 
 from force2geo.train import losses
+from force2geo.train import processes as together
 from force2geo.train.processes import is_first_process, mean, processes
 
 WORKER = """
@@ -121,6 +122,20 @@ def test_the_first_process_is_known_before_they_are_connected(monkeypatch):
     assert not is_first_process() and processes() == (4, 2)
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     assert is_first_process() and processes() == (1, 1)
+
+
+def test_a_sum_over_processes_has_the_gradient_of_one(monkeypatch):
+    """Training averages the gradients of both: √(3w + 5w) has 8 / 2√8w."""
+    slopes = []
+    for own, other in ((3.0, 5.0), (5.0, 3.0)):
+        weight = torch.ones((), requires_grad=True)
+        monkeypatch.setattr(together, "place", lambda: (0, 2))
+        monkeypatch.setattr(together.dist, "all_reduce", lambda total, o=other: total.add_(o))
+        value = together.over_processes(own * weight).sqrt()
+        assert float(value.detach()) == pytest.approx(8**0.5)
+        value.backward()
+        slopes.append(float(weight.grad))
+    assert np.mean(slopes) == pytest.approx(4 / 8**0.5)
 
 
 def test_mean_of_nothing_is_zero_and_a_root_is_taken_after_the_mean():

@@ -245,6 +245,18 @@ def test_force2prop_starts_from_the_potential_s_backbone_and_says_so(packed, tmp
     np.testing.assert_allclose(float(model.network.head.deviation), np.linspace(3, 8, 6).std())
 
 
+def test_a_start_of_the_wrong_kind_is_refused(packed, tmp_path):
+    potential(packed, tmp_path / "a" / "model.pt", epochs=1)
+    prop(tmp_path / "b" / "model.pt")
+    sets = {name: molecules() for name in ("train", "val", "test")}
+    for folder, wanted in (("a", "property"), ("b", "potential")):
+        with pytest.raises(UserError, match=r"holds a .* model, the recipe starts from another"):
+            train_property(
+                "property", sets, tmp_path / folder / "model.pt", PROPERTY, [],
+                tmp_path / "model.pt", wanted,
+            )  # fmt: skip
+
+
 def test_geometry_fine_tuning_starts_from_all_of_the_property_model(tmp_path):
     prop(tmp_path / "a" / "model.pt")
     shifted = {name: molecules(gap=np.full(6, 2.0)) for name in ("train", "val", "test")}

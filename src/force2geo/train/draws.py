@@ -6,6 +6,7 @@ A batch's draws depend on nothing that went before, so a resumed run repeats the
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 DATA, OBJECTIVE, MODEL = range(3)  # whose draws, each with its own stream
 
@@ -21,6 +22,13 @@ def seed_of(purpose: int, seed: int, epoch: int, batch: int, process: int = 0) -
     """Return a seed of 63 bits for one batch of one process."""
     state = _sequence(purpose, seed, epoch, batch, process).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's own generators, a microsecond where `torch.manual_seed` takes a hundred."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
 
 
 def _sequence(purpose: int, seed: int, *place: int) -> np.random.SeedSequence:

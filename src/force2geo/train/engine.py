@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from force2geo.errors import UserError
 from force2geo.train import scratch as unfinished
-from force2geo.train.draws import MODEL, OBJECTIVE, seed_of
+from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.history import LineAMinute
 from force2geo.train.judging import predict_all
 from force2geo.train.loader import BatchLoader, Dataset
@@ -126,7 +126,7 @@ class Training(L.LightningModule):
         """Return the loss of a batch; all that is random is of the batch's own seeds."""
         number = self._progress["done"]
         where = (self.settings["seed"], self.current_epoch, number, self.global_rank)
-        torch.manual_seed(seed_of(MODEL, *where))
+        seed_torch(seed_of(MODEL, *where))
         chance = torch.Generator(batch.positions.device).manual_seed(seed_of(OBJECTIVE, *where))
         self._batch = batch = self.objective.prepare(batch, chance)
         parts = self.objective.loss(self.model, batch)

@@ -156,14 +156,18 @@ def train_property(
     settings: dict[str, Any],
     inputs: Sequence[Path],
     target: Path,
+    start_kind: str | None = None,
 ) -> None:
     """Train a property model, from scratch or from the backbone (or all) of a checkpoint.
 
-    Molecules to judge on with elements or charges that training does not see are left out.
+    With `start_kind` the checkpoint must be of a `potential` or of a `property` model. Molecules to
+    judge on with elements or charges that training does not see are left out.
     """
     torch.manual_seed(settings["seed"])
     if start is not None:
         loaded = checkpoint.load(start).network
+        if start_kind not in (None, loaded.kind):
+            raise UserError(f"{start}: holds a {loaded.kind} model, the recipe starts from another")
         # What is recorded is what is trained.
         settings = settings | {"backbone": loaded.config["backbone"]}
     model = _built(PropertyModel, settings["backbone"])
