@@ -15,6 +15,7 @@ from force2geo.train import processes as together
 from force2geo.train.processes import is_first_process, mean, processes
 
 WORKER = """
+import os
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
@@ -31,11 +32,10 @@ packed = Snapshots.read(folder / "x.h5")
 
 class Tracker(Callback):
     def __init__(self, *_):
-        (folder / f"tracker.{torch.randint(1 << 60, ()).item()}").touch()
+        (folder / f"tracker.{os.getpid()}").touch()
     def finish(self, _):
         pass
 
-torch.seed()
 runs.MLflowTracking = Tracker
 potential(packed, folder / "two" / "model.pt", "somewhere")
 found = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,6 @@ from force2geo.train.tracking import MLflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from force2geo.train.geometry_mix import Molecules
     from force2geo.train.loader import Dataset
@@ -63,7 +63,7 @@ def _run(
         settings,
         scratch,
         [table, *trackers],
-        inputs=origin["inputs"],
+        inputs={Path(path).name: digest for path, digest in origin["inputs"].items()},
     )
     assert isinstance(network, (Potential, PropertyModel))
     network.to(device())
@@ -86,8 +86,9 @@ def _run(
     table.write(history)
     with atomic_path(target.with_name("predictions.npz")) as part, part.open("wb") as handle:
         np.savez_compressed(handle, **predictions)
-    for path in (target, names["metrics.json"], target.with_name("predictions.npz")):
-        record_provenance(path, stage, settings, inputs)
+    for path in (target, *names.values(), target.with_name("predictions.npz")):
+        if path.exists():  # the table is not there where its disk was full
+            record_provenance(path, stage, settings, inputs)
     for tracker in trackers:
         tracker.finish([target, names["metrics.json"]])
     discard(scratch)
