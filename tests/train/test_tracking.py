@@ -181,6 +181,13 @@ def test_a_tracker_that_hangs_is_waited_for_once(tmp_path, capfd, impatient, mon
     assert client.said == WHOLE
 
 
+def test_a_training_that_fails_is_marked_so(tmp_path, impatient):
+    client = Spoken()
+    with pytest.raises(UserError):
+        fit(tmp_path / "a", tracker(client), float("nan"))
+    assert client.said == [("open",), ("end", "FAILED")]
+
+
 def test_background_does_things_in_order_and_stops_trying_what_is_not_worth_it():
     done, told = [], []
     work = Background(told.append)
