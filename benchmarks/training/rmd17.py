@@ -30,6 +30,7 @@ from force2geo.train.loader import BatchLoader
 from force2geo.train.memory import keep_freed_memory
 from force2geo.train.objectives import EnergyForces
 from force2geo.train.references import fit_references
+from force2geo.train.scratch import discard
 from force2geo.train.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def main() -> None:
     scratch = args.work / f".{args.molecule}.unfinished"
     network, history = fit(model, objective, sets["train"], sets["val"], settings, scratch)
     checkpoint.save(network, args.work / f"{args.molecule}.pt", {"settings": settings})
+    discard(scratch)
     found = objective.predict(network, BatchLoader(sets["test"], 100))
     unit = units.kcal / units.mol
     result = {

@@ -8,12 +8,11 @@ import torch
 from force2geo.errors import UserError
 from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.models import Potential
-from force2geo.select.superpose import superpose as superpose_one
 from force2geo.train import losses
-from force2geo.train.geometry_mix import Molecules, superpose
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objectives import EnergyForces, PropertyGeometry
 from force2geo.train.references import fit_references
+from force2geo.train.schedule import Schedule
 from force2geo.train.snapshots import Snapshots
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
@@ -91,16 +90,19 @@ def test_processes_share_every_batch(packed):
     ]
     for batch, one, two in zip(whole, *parts, strict=True):
         assert sorted(one + two) == sorted(batch) and len(one) == len(two) == 3
-    # A last batch of one is given to both rather than to none of one.
-    lone = packed.where("val")
-    lone.rows = lone.rows[:1]
-    assert all(len(next(iter(BatchLoader(lone, 6, share=(k, 2)))).energy) == 1 for k in (0, 1))
+    # A last batch too small to share is given to all, whole, so that each molecule counts alike.
+    few = packed.where("val")
+    few.rows = few.rows[:3]
+    for k in range(4):
+        (batch,) = BatchLoader(few, 6, share=(k, 4))
+        assert batch.energy.tolist() == packed.energy[few.rows].tolist()
 
 
 def test_references_explain_energies_linear_in_composition(packed):
     references = fit_references(packed.where("train"), "per_element")
     np.testing.assert_allclose(references[[1, 6, 8]], [-10, -60, -80], atol=0.5)
-    assert len(set(fit_references(packed, "mean"))) == 1
+    per_atom = (packed.energy / packed.ptr.diff()).numpy()
+    np.testing.assert_allclose(fit_references(packed, "mean"), np.full(101, per_atom.mean()))
     packed.energy[packed.where("train").rows[0]] = torch.nan
     with pytest.raises(UserError, match="not finite"):
         fit_references(packed.where("train"), "per_element")
@@ -139,6 +141,68 @@ def test_losses_by_name_match_their_definitions():
         losses.check_loss("l3")
 
 
+def test_force_scale_lets_small_forces_count_more():
+    class Fixed:
+        @property
+        def head(self):
+            return self
+
+        def reference(self, batch):
+            return torch.zeros(batch.size, dtype=torch.float64)
+
+        def __call__(self, batch, training=False):
+            return {"binding": torch.zeros(1), "forces": batch.forces + 1.0}
+
+    batch = collate([np.array([8, 1])], [np.zeros((2, 3))])
+    batch.energy, batch.forces = torch.zeros(1), torch.tensor([[0.0, 3.0, 4.0], [0.0, 0.0, 0.5]])
+    loss = EnergyForces("mae", "mae", 1.0, 1.0, True, force_scale=0.5).loss(Fixed(), batch)
+    # Both errors are √3; forces of 5 and 0.5 eV/Å count 1/5.5 and 1/1.
+    assert float(loss["force"]) == pytest.approx(3**0.5 * (1 / 5.5 + 1) / 2)
+
+
+def test_predictions_are_the_model_s_total_energies_and_its_forces_as_they_are(packed):
+    class Fixed:
+        def __call__(self, batch):
+            count = torch.arange(batch.size).double()
+            return {"energy": -70.0 - count, "binding": count, "forces": 3 * batch.positions}
+
+    batches = [packed.batch(np.array([4, 9])), packed.batch(np.array([2]))]
+    found = EnergyForces("mae", "mae", 1.0, 1.0, True).predict(Fixed(), batches)
+    assert found["energy"].tolist() == [-70.0, -71.0, -70.0]
+    positions = np.concatenate([batch.positions.numpy() for batch in batches])
+    np.testing.assert_array_equal(found["forces"], 3 * positions)
+    rows = [4, 9, 2]
+    np.testing.assert_array_equal(found["energy_true"], packed.energy.numpy()[rows])
+    parts = [packed.forces[packed.ptr[row] : packed.ptr[row + 1]] for row in rows]
+    np.testing.assert_array_equal(found["forces_true"], np.concatenate(parts))
+
+
+def factors(settings, metrics, batches=3, total=12):
+    """Return the rate (of 1.0) at the beginning of each epoch, and after the last."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    schedule, rates = Schedule(optimizer, settings, total), []
+    for metric in metrics:
+        rates.append(optimizer.param_groups[0]["lr"])
+        for _ in range(batches):
+            optimizer.step()
+            schedule.after_batch()
+        schedule.after_epoch(metric)
+    return [*rates, optimizer.param_groups[0]["lr"]]
+
+
+def test_schedules_have_the_values_worked_out_by_hand():
+    worse = [3.0, 2.0, 2.0, 2.5, 2.1, 1.9, 2.0, 2.0, 2.0]
+    # Two epochs without an improvement are borne, the third halves the rate.
+    plateau = {"name": "plateau", "factor": 0.5, "patience": 2}
+    assert factors(plateau, worse) == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+    step = {"name": "step", "step_size": 2, "gamma": 0.1}
+    assert factors(step, [1.0] * 5) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    # Twelve batches, three of them to warm up, then half a cosine over nine.
+    cosine = {"name": "cosine", "warmup": 0.25}
+    expected = [1 / 3, 1.0, 0.75, 0.25, 0.0]
+    assert factors(cosine, [1.0] * 4) == pytest.approx(expected, abs=1e-12)
+
+
 def test_metrics_are_per_atom_and_per_component():
     predictions = {
         "energy": np.array([1.0, 2.0]), "energy_true": np.array([1.3, 2.0]),
@@ -165,49 +229,3 @@ def test_geometry_loss_is_one_minus_cosine():
     # Cosines 1 and 0; the third atom does not move and is left out.
     assert float(loss["geometry"]) == pytest.approx(0.5)
     assert float(loss["loss"]) == pytest.approx(2.0 + 0.5 * 0.5)
-
-
-def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=(4, 3))
-    path = np.array([truth + 5.0 + 0.01 * k * rng.normal(size=(4, 3)) for k in range(1, 4)])
-    data = Molecules.of(
-        atomic_numbers=[np.array([6, 1, 1, 8])] * 400, gap=np.ones(400), fixed=[truth] * 400,
-        truth=[truth] * 400, paths=[path] * 400, noise=0.1,
-    )  # fmt: skip
-    batch = data.batch(np.arange(400), np.random.default_rng(1))
-    inputs = batch.positions.numpy().reshape(400, 4, 3)
-    target = inputs + batch.displacement.numpy().reshape(400, 4, 3)
-    from_path = inputs.mean(axis=(1, 2)) - truth.mean() > 2.5
-    assert 160 < from_path.sum() < 240
-    np.testing.assert_allclose(target[~from_path], np.broadcast_to(truth, target[~from_path].shape),
-                               atol=1e-5)  # fmt: skip
-    assert len({round(float(x[0, 0]), 4) for x in inputs[from_path]}) == 3  # frames
-    noise = (inputs - truth)[~from_path]
-    assert noise.std() == pytest.approx(0.1, rel=0.1)
-    # Frames lie 5 Å away: the truth is moved onto them before it becomes a target.
-    moved = batch.displacement.numpy().reshape(400, 4, 3)[from_path]
-    assert np.abs(moved).max() < 0.2
-
-
-def test_superposition_of_a_batch_is_that_of_each_molecule():
-    rng = np.random.default_rng(2)
-    sizes = [4, 1, 2, 7]
-    moving = [rng.normal(size=(n, 3)) for n in sizes]
-    fixed = [rng.normal(size=(n, 3)) for n in sizes]
-    fixed[3] = moving[3] * [1, 1, -1]  # a mirror image, which no rotation gives
-    molecule = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
-    found = superpose(
-        torch.tensor(np.concatenate(moving)),
-        torch.tensor(np.concatenate(fixed)),
-        molecule,
-        torch.tensor(sizes),
-    )
-    expected = [superpose_one(m, f) for m, f in zip(moving, fixed, strict=True)]
-    far = [((e - f) ** 2).sum() for e, f in zip(expected, fixed, strict=True)]
-    reached = [
-        float(((x - torch.tensor(f)) ** 2).sum())
-        for x, f in zip(found.split(sizes), fixed, strict=True)
-    ]
-    np.testing.assert_allclose(reached, far, atol=1e-12)
-    np.testing.assert_allclose(found.split(sizes)[0], expected[0], atol=1e-12)

@@ -85,4 +85,5 @@ def run(args: argparse.Namespace) -> None:
     given = [args.conformers, args.selection, args.relaxed, args.start]
     inputs = [path for path in given if path is not None]
     settings |= {"recipe": args.recipe, "split": args.split}
-    train_property("property", sets, args.start, settings, inputs, args.out)
+    start_kind = "potential" if recipe.start == "potential" else "property"
+    train_property("property", sets, args.start, settings, inputs, args.out, start_kind)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
+import math
 import sys
 import time
 import warnings
@@ -12,15 +11,19 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
-import numpy as np
 import torch
-import torch.distributed as dist
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from force2geo.errors import UserError
+from force2geo.train import scratch as unfinished
+from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
+from force2geo.train.history import LineAMinute
+from force2geo.train.judging import predict_all
 from force2geo.train.loader import BatchLoader, Dataset
+from force2geo.train.processes import accelerator, gathered, processes
 from force2geo.train.schedule import Schedule
+from force2geo.train.scratch import BEST, LAST, MIDDLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from force2geo.train.objectives import Objective
 
 
-MIDDLE = "middle.ckpt"
-_INTERACTIVE = ("bash", "interactive")  # names of Slurm jobs that are a person's shell
 _ASK_EVERY = 20  # batches between questions whether to save, where there are several processes
 
 
@@ -58,15 +59,19 @@ class Training(L.LightningModule):
             if decay
             else None
         )
+        if self.average is not None:
+            # It has no gradient for the processes to exchange.
+            self.average.requires_grad_(False)
         self.history: list[dict[str, float]] = []
         self.scratch: Path | None = None
         self.keep_every = float("inf")
         self._schedule: Schedule
         self._schedule_state: dict[str, Any] | None = None
-        self._progress: dict[str, Any] = {"done": 0, "sums": {}, "seconds": 0.0}
+        self._progress: dict[str, Any] = {"done": 0, "sums": [], "seconds": 0.0}
         self._epoch_start: dict[str, Any] = {}
         self._saving_middle = False
         self._saved = time.monotonic()
+        self._loader: BatchLoader
         self._batch: Batch | None = None
         self._sums: dict[str, float] = {}
         self._started = 0.0
@@ -78,7 +83,7 @@ class Training(L.LightningModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Return this epoch's batches."""
-        return BatchLoader(
+        self._loader = BatchLoader(
             self.sets["train"],
             self.settings["batch_size"],
             self.settings["seed"],
@@ -88,6 +93,7 @@ class Training(L.LightningModule):
             batch_atoms=self.settings.get("batch_atoms"),
             share=(self.global_rank, self.trainer.world_size),
         )
+        return self._loader
 
     def val_dataloader(self) -> list[int]:
         """Return a single dummy batch: validation walks its own set (see `validation_step`)."""
@@ -101,7 +107,7 @@ class Training(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the clock and the sums of the epoch, or go on with those of a killed run."""
-        self._sums = dict(self._progress["sums"])
+        self._sums = self._own_sums()
         self._started = time.perf_counter() - self._progress["seconds"]
         self._epoch_start = deepcopy(self.trainer.fit_loop.state_dict())
         # Still those of the epoch before, which Lightning would take for this one's.
@@ -109,14 +115,26 @@ class Training(L.LightningModule):
         batches["is_last_batch"] = False
         batches["current"] = dict.fromkeys(batches["current"], 0)
 
+    def _own_sums(self) -> dict[str, float]:
+        """Return this process's sums of the batches done; those of another number, shared out."""
+        kept: list[dict[str, float]] = self._progress["sums"]
+        if len(kept) == self.trainer.world_size:
+            return dict(kept[self.global_rank])
+        return {key: sum(sums[key] for sums in kept) / len(kept) for key in kept[0]} if kept else {}
+
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Return the loss of a batch."""
-        self._batch = batch
+        """Return the loss of a batch; all that is random is of the batch's own seeds."""
+        number = self._progress["done"]
+        where = (self.settings["seed"], self.current_epoch, number, self.global_rank)
+        seed_torch(seed_of(MODEL, *where))
+        chance = torch.Generator(batch.positions.device).manual_seed(seed_of(OBJECTIVE, *where))
+        self._batch = batch = self.objective.prepare(batch, chance)
         parts = self.objective.loss(self.model, batch)
         if not torch.isfinite(parts["loss"]):
             self._stop_at("loss")
+        size = len(self._loader.batches[number])  # of all processes
         for key, value in parts.items():
-            self._sums[key] = self._sums.get(key, 0.0) + float(value.detach()) * batch.size
+            self._sums[key] = self._sums.get(key, 0.0) + float(value.detach()) * size
         return parts["loss"]
 
     def backward(self, loss: torch.Tensor, *_: Any, **__: Any) -> None:
@@ -156,6 +174,8 @@ class Training(L.LightningModule):
 
     def _time_to_save(self) -> bool:
         """Say whether the state is to be kept now; all processes say the same."""
+        if self._progress["done"] == len(self._loader.batches):
+            return False  # the epoch's end, after its validation, is kept
         due = time.monotonic() - self._saved >= self.keep_every
         if self.trainer.world_size == 1:
             return due
@@ -164,35 +184,54 @@ class Training(L.LightningModule):
         return bool(self.trainer.strategy.broadcast(due))
 
     def _keep_state(self) -> None:
-        """Write a checkpoint in the middle of an epoch, whole or not at all."""
-        assert self.scratch is not None
-        part = self.scratch / ".middle.part"
+        """Write a checkpoint in the middle of an epoch."""
         seconds = time.perf_counter() - self._started
-        self._progress |= {"sums": dict(self._sums), "seconds": seconds}
+        self._progress |= {"sums": gathered(self._sums), "seconds": seconds}
         self._saving_middle = True
-        self.trainer.save_checkpoint(part)
+        self._write(MIDDLE)
         self._saving_middle = False
-        if self.trainer.is_global_zero:
-            part.replace(self.scratch / MIDDLE)
+
+    def _write(self, name: str) -> None:
+        """Write a checkpoint, whole or not at all."""
+        assert self.scratch is not None
+        part = self.scratch / f".{name}.part"
+        try:
+            self.trainer.save_checkpoint(part)
+            if self.trainer.is_global_zero:
+                part.replace(self.scratch / name)
+        except OSError as error:
+            raise UserError(
+                f"{self.scratch}: {error.strerror or error}: the training's state cannot be kept; "
+                "make room and call again, it goes on from the state before"
+            ) from error
         self._saved = time.monotonic()
 
     def on_train_epoch_end(self) -> None:
-        """Begin the next epoch at its first batch."""
-        self._progress = {"done": 0, "sums": {}, "seconds": 0.0}
+        """Keep the state, and the network if it is the best so far; stop where none will come."""
+        assert self.scratch is not None
+        self._progress = {"done": 0, "sums": [], "seconds": 0.0}
+        if epochs_since_best(self.history, self.objective.monitor) == 0:
+            self._write(BEST)
+        self._write(LAST)
+        if self.trainer.is_global_zero:
+            (self.scratch / MIDDLE).unlink(missing_ok=True)
+        if is_over(self.history, self.objective.monitor, self.settings):
+            self.trainer.should_stop = True
 
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
         seconds = time.perf_counter() - self._started
         found = predict_all(self.judged.eval(), self.objective, self.sets["val"], self.settings)
         metrics = self.objective.metrics(found)
-        self.log(self.objective.monitor, metrics[self.objective.monitor], batch_size=1)
+        if not self.history and not math.isfinite(metrics[self.objective.monitor]):
+            raise UserError(
+                f"{self.objective.monitor} of the validation set is not finite: look for a wrong "
+                "structure or a target that is no number in it"
+            )
         row = {"epoch": float(self.current_epoch), "seconds": seconds}
-        # Sums of one process are of its part of the batches.
-        sums = self.trainer.strategy.reduce(
-            torch.tensor(list(self._sums.values()), device=self.device), reduce_op="sum"
-        )
-        means = (sums / len(self.sets["train"])).tolist()
-        row |= {f"train_{key}": mean for key, mean in zip(self._sums, means, strict=True)}
+        every = gathered(self._sums)
+        weight = 1 / (len(every) * len(self.sets["train"]))
+        row |= {f"train_{key}": weight * sum(sums[key] for sums in every) for key in self._sums}
         row |= {f"val_{key}": value for key, value in metrics.items()}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append(row)
@@ -221,12 +260,15 @@ class Training(L.LightningModule):
         """
         options = self.settings["optimizer"]
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        optimizer = kinds[options["name"]](
-            self.model.parameters(),
-            lr=options["learning_rate"],
-            betas=tuple(options["betas"]),
-            weight_decay=options["weight_decay"],
-        )
+        try:
+            optimizer = kinds[options["name"]](
+                self.model.parameters(),
+                lr=options["learning_rate"],
+                betas=tuple(options["betas"]),
+                weight_decay=options["weight_decay"],
+            )
+        except ValueError as error:
+            raise UserError(f"optimizer: {error}") from None
         # Every epoch has as many batches.
         loader = BatchLoader(
             self.sets["train"],
@@ -244,62 +286,18 @@ class Training(L.LightningModule):
             self._schedule_state = None
 
 
-class LineAMinute(Callback):
-    """Writes progress as a line at most once a minute, for logs nobody watches live."""
-
-    def __init__(self) -> None:
-        self.last = 0.0
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the newest row of the history."""
-        assert isinstance(pl_module, Training)
-        final = trainer.current_epoch + 1 == trainer.max_epochs
-        if time.monotonic() - self.last < 60 and not final:
-            return
-        self.last = time.monotonic()
-        row = pl_module.history[-1]
-        values = " ".join(f"{k}={v:.4g}" for k, v in row.items() if k != "epoch")
-        print(f"epoch {int(row['epoch']) + 1}/{trainer.max_epochs} {values}", flush=True)
+def epochs_since_best(history: list[dict[str, float]], monitor: str) -> int:
+    """Return how many epochs ago the lowest `monitor`, the first of equals, was met."""
+    values = [row[f"val_{monitor}"] for row in history]
+    values = [value if math.isfinite(value) else math.inf for value in values]
+    return len(values) - 1 - values.index(min(values))
 
 
-def processes() -> tuple[int, int]:
-    """Return processes on this node and nodes, as torchrun or Slurm started them; else (1, 1)."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        return local, world // local
-    if "SLURM_PROCID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in _INTERACTIVE:
-        tasks, nodes = int(os.environ.get("SLURM_NTASKS", 1)), int(os.environ["SLURM_NNODES"])
-        return tasks // nodes, nodes
-    return 1, 1
-
-
-def is_first_process() -> bool:
-    """Say whether this process writes what all of them made."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
-
-
-def predict_all(
-    model: nn.Module, objective: Objective, data: Dataset, settings: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Return the objective's predictions of a data set, made by all processes together.
-
-    With one process they are in the order of the data.
-    """
-    device = next(model.parameters()).device
-    loader = BatchLoader(data, 2 * settings["batch_size"])
-    if not (dist.is_available() and dist.is_initialized()):
-        return objective.predict(model, (batch.to(device) for batch in loader))
-    loader.batches = loader.batches[dist.get_rank() :: dist.get_world_size()]
-    parts: list[Any] = [None] * dist.get_world_size()
-    mine = objective.predict(model, (batch.to(device) for batch in loader)) if len(loader) else {}
-    dist.all_gather_object(parts, mine)
-    parts = [part for part in parts if part]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
-def accelerator() -> str:
-    """Return `cuda` where a GPU is visible, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def is_over(history: list[dict[str, float]], monitor: str, settings: dict[str, Any]) -> bool:
+    """Say whether all epochs are done, or `early_stop` of them have brought no improvement."""
+    patience = settings.get("early_stop")
+    stale = patience is not None and epochs_since_best(history, monitor) >= patience
+    return stale or len(history) >= int(settings["epochs"])
 
 
 def fit(
@@ -311,30 +309,30 @@ def fit(
     scratch: Path,
     callbacks: list[Callback] | None = None,
     keep_every: float = 600.0,
+    inputs: dict[str, str] | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train and return the best network by the objective's monitor, and the history.
 
     `scratch` keeps the state of an unfinished run, after every epoch and every `keep_every`
     seconds: called again after a kill, training goes on from there and gives the same weights
-    (on a CPU, to the last bit). It is removed on success.
+    (on a CPU, to the last bit), and after its end it gives them at once. With other `settings` or
+    `inputs` (names and hashes) it starts anew. The caller removes it (`scratch.discard`) once the
+    network is safe.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
     torch.manual_seed(settings["seed"])
     run = Training(model, objective, settings, train, validation)
-    run.scratch, run.keep_every = scratch, keep_every
-    keeper = ModelCheckpoint(
-        dirpath=scratch,
-        filename="best",
-        monitor=objective.monitor,
-        save_last=True,
-        enable_version_counter=False,
-    )
-    if settings.get("early_stop") is not None:
-        # After that many epochs without an improvement.
-        stopper = EarlyStopping(objective.monitor, patience=settings["early_stop"])
-        callbacks = [*(callbacks or []), stopper]
+    deciding = {key: value for key, value in settings.items() if key != "tracking"}
+    folder = unfinished.claim(scratch, {"settings": deciding, "inputs": inputs or {}})
+    run.scratch, run.keep_every = folder, keep_every
+    start = unfinished.newest(folder)
+    epochs = settings["epochs"]
+    if start is not None:
+        history = unfinished.read(start)["history"]
+        if history and is_over(history, objective.monitor, settings):
+            epochs = len(history)
     torch.set_float32_matmul_precision(settings.get("matmul_precision", "highest"))
     local, nodes = processes()
     watched = sys.stderr.isatty()
@@ -346,23 +344,19 @@ def fit(
         # What an energy does not depend on, the last layer's vectors, has no gradient.
         strategy="ddp_find_unused_parameters_true" if local * nodes > 1 else "auto",
         use_distributed_sampler=False,
-        max_epochs=settings["epochs"],
-        callbacks=[keeper, watcher, *(callbacks or [])],
+        max_epochs=epochs,
+        callbacks=[watcher, *(callbacks or [])],
         logger=False,
-        default_root_dir=scratch,
+        default_root_dir=folder,
         gradient_clip_val=settings["gradient_clip"] or None,
         inference_mode=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
+        enable_checkpointing=False,
         enable_progress_bar=watched,
         enable_model_summary=False,
     )
-    kept = [path for path in (scratch / "last.ckpt", scratch / MIDDLE) if path.exists()]
-    newest = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
-    trainer.fit(run, ckpt_path=newest, weights_only=True)
-    best = torch.load(scratch / "best.ckpt", map_location="cpu", weights_only=True)
-    run.load_state_dict(best["state_dict"])
+    trainer.fit(run, ckpt_path=start, weights_only=True)
     trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return deepcopy(run.judged).to("cpu").eval(), run.history
+    run.load_state_dict(unfinished.read(folder / BEST)["state_dict"])
+    return deepcopy(run.judged).to("cpu").requires_grad_(True).eval(), run.history

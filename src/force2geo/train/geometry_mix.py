@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.potentials.batch import Batch, on_device, spans
+from force2geo.train.snapshots import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,9 @@ class Molecules:
     `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `gap` (M,) eV. `fixed` (N,3) is
     what the model sees when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries
     are to be mixed, holds the path of each molecule, frame after frame: `frame_counts` (M,) of
-    them, the first atom of the first at `frame_starts` (M,). Å throughout.
+    them, the first atom of the first at `frame_starts` (M,). Å throughout. `cid` (M,) as bytes,
+    `states` (M,2) charge and multiplicity; `left_out` says why molecules are not used, and how
+    many.
     """
 
     ptr: Tensor
@@ -33,10 +37,13 @@ class Molecules:
     gap: Tensor
     fixed: Tensor
     truth: Tensor
+    cid: np.ndarray
+    states: Tensor
     frames: Tensor | None = None
     frame_starts: Tensor | None = None
     frame_counts: Tensor | None = None
     noise: float = 0.0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,8 +54,13 @@ class Molecules:
         truth: Sequence[np.ndarray],
         paths: Sequence[np.ndarray] | None = None,
         noise: float = 0.0,
+        cid: Sequence[str] | None = None,
+        states: np.ndarray | None = None,
     ) -> Molecules:
-        """Return molecules given one by one: (n,), (n,3) and, as paths, (T,n,3)."""
+        """Return molecules given one by one: (n,), (n,3) and, as paths, (T,n,3).
+
+        Without `states` (M,2) they are neutral singlets.
+        """
 
         def flat(parts: Sequence[np.ndarray], kind: torch.dtype) -> Tensor:
             return torch.cat([torch.as_tensor(part, dtype=kind) for part in parts])
@@ -62,6 +74,10 @@ class Molecules:
             gap=torch.as_tensor(gap, dtype=torch.float32),
             fixed=flat(fixed, torch.float32),
             truth=flat(truth, torch.float32),
+            cid=np.array(list(map(str, range(len(gap)))) if cid is None else cid, dtype="S"),
+            states=torch.tensor([[0, 1]]).expand(len(gap), 2)
+            if states is None
+            else torch.as_tensor(states, dtype=torch.long),
             noise=noise,
         )
         if paths is None:
@@ -84,6 +100,52 @@ class Molecules:
         """Return (M,) numbers of atoms."""
         return self.ptr.diff().cpu().numpy()
 
+    def ids(self) -> np.ndarray:
+        """Return (M,) CIDs as bytes."""
+        return self.cid
+
+    def elements(self) -> list[int]:
+        """Return the atomic numbers of the set, ascending."""
+        return torch.unique(self.atomic_numbers).tolist()
+
+    def charge_states(self) -> list[list[int]]:
+        """Return the pairs (charge, multiplicity) of the set, ascending."""
+        return torch.unique(self.states, dim=0).tolist()
+
+    def known_to(self, elements: list[int], states: list[list[int]]) -> Molecules:
+        """Return the molecules made of `elements`, in `states` alone; the others are counted."""
+        strange = torch.ones(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool, device=self.ptr.device)
+        strange[elements] = False
+        molecule = torch.repeat_interleave(torch.arange(len(self)).to(self.ptr), self.ptr.diff())
+        found = torch.zeros(len(self), len(strange), dtype=torch.bool, device=self.ptr.device)
+        found[molecule, self.atomic_numbers] = True
+        foreign = found[:, strange]
+        pairs = [tuple(pair) for pair in self.states.tolist()]
+        usual = torch.tensor([list(pair) in states for pair in pairs], device=self.ptr.device)
+        reasons = unseen(foreign, strange)
+        for pair in sorted({pair for pair in pairs if list(pair) not in states}):
+            reason = f"training has not seen charge {pair[0]:+d} with multiplicity {pair[1]}"
+            reasons[reason] = pairs.count(pair)
+        kept = self.take((usual & ~foreign.any(dim=1)).nonzero()[:, 0])
+        return replace(kept, left_out=self.left_out | reasons)
+
+    def take(self, rows: Tensor) -> Molecules:
+        """Return the molecules at `rows`; frames stay where they are and are shared."""
+        counts = self.ptr.diff()[rows]
+        atoms = spans(self.ptr[rows], counts)
+        return replace(
+            self,
+            ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            atomic_numbers=self.atomic_numbers[atoms],
+            gap=self.gap[rows],
+            fixed=self.fixed[atoms],
+            truth=self.truth[atoms],
+            cid=self.cid[rows.cpu().numpy()],
+            states=self.states[rows],
+            frame_starts=None if self.frame_starts is None else self.frame_starts[rows],
+            frame_counts=None if self.frame_counts is None else self.frame_counts[rows],
+        )
+
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return molecules with their property and, when there are paths, displacements.
 
@@ -103,6 +165,8 @@ class Molecules:
             molecule=molecule,
             ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
             property_value=self.gap[rows],
+            charge=self.states[rows, 0],
+            multiplicity=self.states[rows, 1],
         )
         if self.frames is None or rng is None:
             return batch
@@ -152,11 +216,19 @@ def molecules(
 
     `geometry` is one of the file's or `force2geo`, the end of `paths` (T,n,3) Å by CID. With
     `sample` batches are mixed as geometry fine-tuning wants them; a geometry without a path is
-    a path of one frame. `UserError` when none has it.
+    a path of one frame. Molecules without it are counted in `left_out`. `UserError` when none has
+    it, or one of `cids` is no conformer.
     """
     chosen: list[int] = []
     frames: list[np.ndarray] = []
-    for cid, row in zip(cids, conformers.index(cids), strict=True):
+    try:
+        rows = conformers.index(cids)
+    except KeyError as error:
+        raise UserError(
+            f"molecule {error.args[0]} is selected, but not in the downstream set: make both from "
+            "the same shards"
+        ) from None
+    for cid, row in zip(cids, rows, strict=True):
         if geometry == "force2geo":
             path = (paths or {}).get(cid, np.zeros((0, 0, 3)))
         else:
@@ -167,11 +239,16 @@ def molecules(
         frames.append(path)
     if not chosen:
         raise UserError(f"no molecule of a split has the geometry '{geometry}'")
-    return Molecules.of(
+    made = Molecules.of(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         gap=conformers.gap[chosen],
         fixed=[path[-1] for path in frames],
         truth=[conformers.geometry["dft"][conformers.atoms(row)] for row in chosen],
         paths=frames if sample else None,
         noise=noise,
+        cid=[conformers.cids[row] for row in chosen],
+        states=np.stack([conformers.charge, conformers.multiplicity], axis=1)[chosen],
     )
+    missing = len(cids) - len(chosen)
+    made.left_out = {f"no geometry '{geometry}'": missing} if missing else {}
+    return made

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from force2geo.potentials.batch import by_size
+from force2geo.train.draws import DATA, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
 
 
 class Dataset(Protocol):
-    """Anything with a length that makes batches of some of its items."""
+    """Anything with a length that makes batches of some of its items.
+
+    `left_out` counts what was meant to be in it and is not, by reason.
+    """
+
+    left_out: dict[str, int]
 
     def __len__(self) -> int: ...
 
     def sizes(self) -> np.ndarray:
         """Return the number of atoms of each item."""
+        ...
+
+    def ids(self) -> np.ndarray:
+        """Return whose each item is, as bytes."""
         ...
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
@@ -69,10 +79,10 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         place, parts = self.share
         for number in range(self.skip, len(self.batches)):
-            # Each batch has its own random numbers, so that one does not depend on those before.
-            own = np.random.default_rng((*self.seed, number, *((place,) if parts > 1 else ())))
+            own = generator_of(DATA, *self.seed, number, place)
             batch = self.batches[number]
-            if parts > 1:
-                # Every process needs a molecule, or the others would wait for it in vain.
-                batch = np.resize(batch, max(len(batch), parts))[place::parts]
+            # Every process needs a molecule, or the others would wait for it in vain: of a batch
+            # too small to share each takes the whole, and means are what they are by one.
+            if len(batch) >= parts:
+                batch = batch[place::parts]
             yield self.dataset.batch(batch, own)

@@ -8,28 +8,31 @@ import torch
 from torch import Tensor
 
 from force2geo.errors import UserError
+from force2geo.train.processes import mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _rmse(weights: Tensor, size: Tensor, square: Tensor, delta: float) -> Tensor:
-    # The constant keeps the root's gradient finite at a perfect prediction.
-    return torch.sqrt((weights * square).mean() + 1e-12)
-
-
 def _huber(weights: Tensor, size: Tensor, square: Tensor, delta: float) -> Tensor:
-    """Return the mean of Huber's function in the errors' unit: e²/2δ up to δ, then e − δ/2."""
-    return (weights * torch.where(size < delta, square / (2 * delta), size - delta / 2)).mean()
+    """Return Huber's function in the errors' unit: e²/2δ up to δ, then e − δ/2."""
+    return weights * torch.where(size < delta, square / (2 * delta), size - delta / 2)
 
 
-# Each takes weights, sizes of errors, their squares and Huber's δ.
+# Each takes weights, sizes of errors, their squares and Huber's δ, and gives what is averaged.
 _LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "mae": lambda weights, size, square, delta: (weights * size).mean(),
-    "mse": lambda weights, size, square, delta: (weights * square).mean(),
-    "rmse": _rmse,
+    "mae": lambda weights, size, square, delta: weights * size,
+    "mse": lambda weights, size, square, delta: weights * square,
+    "rmse": lambda weights, size, square, delta: weights * square,
     "huber": _huber,
 }
+
+
+def _loss(name: str, weights: Tensor, size: Tensor, square: Tensor, delta: float) -> Tensor:
+    """Return the loss over all processes: a root of their mean, not a mean of their roots."""
+    average = mean(_LOSSES[name](weights, size, square, delta))
+    # The constant keeps the root's gradient finite at a perfect prediction.
+    return torch.sqrt(average + 1e-12) if name == "rmse" else average
 
 
 def check_loss(name: str) -> str:
@@ -41,7 +44,7 @@ def check_loss(name: str) -> str:
 
 def of_numbers(name: str, errors: Tensor, delta: float) -> Tensor:
     """Return the loss of errors (n,)."""
-    return _LOSSES[name](torch.ones_like(errors), errors.abs(), errors**2, delta)
+    return _loss(name, torch.ones_like(errors), errors.abs(), errors**2, delta)
 
 
 def of_vectors(name: str, errors: Tensor, weights: Tensor, delta: float) -> Tensor:
@@ -50,4 +53,4 @@ def of_vectors(name: str, errors: Tensor, weights: Tensor, delta: float) -> Tens
     `mse` is per vector, three times that per component.
     """
     square = (errors**2).sum(dim=1)
-    return _LOSSES[name](weights, torch.sqrt(square + 1e-8), square, delta)
+    return _loss(name, weights, torch.sqrt(square + 1e-8), square, delta)

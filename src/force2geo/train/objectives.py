@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from force2geo.train.losses import check_loss, of_numbers, of_vectors
+from force2geo.train.processes import mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +22,14 @@ class Objective(Protocol):
     """A loss to minimise and the metrics to judge by."""
 
     monitor: str
+    per_atom: frozenset[str]  # of what is predicted, the rest is per molecule
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch to learn from; `generator` decides anything random about it."""
+        ...
 
     def loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return `loss` and its parts, each a scalar."""
+        """Return `loss` and its parts, each a scalar, over the batch of all processes."""
         ...
 
     def predict(self, model: Any, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
@@ -50,6 +56,7 @@ class EnergyForces:
     """
 
     monitor = "force_rmse"
+    per_atom = frozenset({"forces", "forces_true"})
 
     def __init__(
         self,
@@ -67,6 +74,10 @@ class EnergyForces:
         self.energy_per_atom = energy_per_atom
         self.force_scale = force_scale
         self.huber_delta = huber_delta
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch as it is."""
+        return batch
 
     def loss(self, model: Potential, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and its terms `energy` and `force`."""
@@ -119,15 +130,20 @@ class PropertyGeometry:
     """Property MAE plus the alignment of displacements (Force2Geo, eqs 8 and 9)."""
 
     monitor = "property_mae"
+    per_atom = frozenset[str]()
 
     def __init__(self, geometry_weight: float) -> None:
         self.geometry_weight = geometry_weight
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch as it is."""
+        return batch
 
     def loss(self, model: PropertyModel, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, `property` (eV) and `geometry` (1 − cosine, mean over moved atoms)."""
         assert batch.property_value is not None
         output = model(batch, training=True)
-        property_loss = (output["property"] - batch.property_value).abs().mean()
+        property_loss = mean((output["property"] - batch.property_value).abs())
         parts = {"loss": property_loss, "property": property_loss.detach()}
         if self.geometry_weight and batch.displacement is not None:
             # An atom already in place has no direction to predict.
@@ -135,7 +151,7 @@ class PropertyGeometry:
             cosine = torch.cosine_similarity(
                 output["displacement"][moved], batch.displacement[moved], dim=1
             )
-            geometry = (1 - cosine).sum() / moved.sum().clamp(min=1)
+            geometry = mean(1 - cosine)
             parts["loss"] = property_loss + self.geometry_weight * geometry
             parts["geometry"] = geometry.detach()
         return parts

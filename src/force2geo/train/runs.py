@@ -2,88 +2,121 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
+from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
-from force2geo.train.engine import accelerator, fit, is_first_process
-from force2geo.train.loader import BatchLoader, Dataset
+from force2geo.train.engine import fit
+from force2geo.train.history import EpochTable
+from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory
 from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
+from force2geo.train.processes import device, is_first_process
 from force2geo.train.references import fit_references
+from force2geo.train.scratch import discard
 from force2geo.train.tracking import MLflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import nn
 
     from force2geo.train.geometry_mix import Molecules
+    from force2geo.train.loader import Dataset
     from force2geo.train.snapshots import Snapshots
 
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
 
+_Network = TypeVar("_Network", Potential, PropertyModel)
+
 
 def _run(
     stage: str,
-    model: nn.Module,
+    model: Potential | PropertyModel,
     objective: Objective,
     sets: dict[str, Dataset],
     settings: dict[str, Any],
     inputs: Sequence[Path],
     target: Path,
 ) -> None:
+    """Train, and write model, metrics and predictions; only then let go of what could be lost."""
     keep_freed_memory()
+    origin = provenance(stage, settings, inputs)
+    names = {part: target.with_name(part) for part in ("metrics.json", "metrics.csv")}
+    table = EpochTable(names["metrics.csv"])
     tracking = settings["tracking"]
-    callbacks = []
+    trackers = []
     if tracking["uri"] and is_first_process():
         name = f"{stage} {target.parent.name}"
-        callbacks.append(MLflowTracking(tracking["uri"], tracking["experiment"], name, settings))
+        trackers.append(MLflowTracking(tracking["uri"], tracking["experiment"], name, settings))
     scratch = target.with_name(f".{target.name}.unfinished")
     network, history = fit(
-        model, objective, sets["train"], sets["val"], settings, scratch, list(callbacks)
+        model,
+        objective,
+        sets["train"],
+        sets["val"],
+        settings,
+        scratch,
+        [table, *trackers],
+        inputs={Path(path).name: digest for path, digest in origin["inputs"].items()},
     )
-    if not is_first_process():
-        return
-    network.to(accelerator())
+    assert isinstance(network, (Potential, PropertyModel))
+    network.to(device())
     metrics: dict[str, Any] = {"sizes": {name: len(data) for name, data in sets.items()}}
+    metrics["left_out"] = {name: data.left_out for name, data in sets.items() if data.left_out}
     predictions: dict[str, Any] = {}
     for name in ("val", "test"):
-        loader = BatchLoader(sets[name], 2 * settings["batch_size"])
-        found = objective.predict(network, (batch.to(accelerator()) for batch in loader))
+        found = predict_all(network, objective, sets[name], settings)
         metrics[name] = objective.metrics(found)
+        found["cid"] = sets[name].ids()
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
+    if not is_first_process():
+        return
     metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
     metrics["epochs"] = len(history)
     metrics["parameters"] = sum(p.numel() for p in network.parameters())
     metrics["history"] = history
-    origin = provenance(stage, settings, inputs)
+    checkpoint.save(network.cpu(), target, origin)
+    write_json(names["metrics.json"], metrics)
+    table.write(history)
     with atomic_path(target.with_name("predictions.npz")) as part, part.open("wb") as handle:
         np.savez_compressed(handle, **predictions)
-    write_json(target.with_name("metrics.json"), metrics)
-    assert isinstance(network, (Potential, PropertyModel))
-    checkpoint.save(network.cpu(), target, origin)
-    for path in (target, target.with_name("metrics.json"), target.with_name("predictions.npz")):
-        record_provenance(path, stage, settings, inputs)
-    for callback in callbacks:
-        callback.finish([target, target.with_name("metrics.json")])
+    for path in (target, *names.values(), target.with_name("predictions.npz")):
+        if path.exists():  # the table is not there where its disk was full
+            record_provenance(path, stage, settings, inputs)
+    for tracker in trackers:
+        tracker.finish([target, names["metrics.json"]])
+    discard(scratch)
 
 
 def _near(snapshots: Snapshots) -> Snapshots:
     """Return the data on the GPU where there is one with room for it, else as it is."""
-    if accelerator() != "cuda":
+    here = device()
+    if here.type != "cuda":
         return snapshots
-    device = torch.device(
-        "cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
-    )
-    free, _ = torch.cuda.mem_get_info(device)
-    return snapshots.to(device) if snapshots.bytes < _GPU_SHARE * free else snapshots
+    free, _ = torch.cuda.mem_get_info(here)
+    return snapshots.to(here) if snapshots.bytes < _GPU_SHARE * free else snapshots
+
+
+def _built(kind: type[_Network], backbone: dict[str, Any]) -> _Network:
+    """Return a new network; `UserError` where the backbone lacks a setting or knows it not."""
+    try:
+        return kind(backbone)
+    except TypeError as error:
+        raise UserError(f"models.{backbone.get('name')}: {error}") from None
+
+
+def _say_left_out(sets: dict[str, Any]) -> None:
+    """Tell, on one line a set, what is not judged."""
+    for name, data in sets.items():
+        if data.left_out and is_first_process():
+            reasons = ", ".join(f"{count} ({reason})" for reason, count in data.left_out.items())
+            print(f"warning: left out of {name}: {reasons}", file=sys.stderr, flush=True)
 
 
 def train_potential(
@@ -96,20 +129,24 @@ def train_potential(
 ) -> None:
     """Train a potential on packed snapshots and write `target` with metrics and predictions.
 
-    Validation and test are the snapshots of the source `judged_on` (all when None).
+    Validation and test are the snapshots of the source `judged_on` (all when None), but for those
+    with elements that training does not see: of these the model cannot know anything.
     """
     torch.manual_seed(settings["seed"])
+    settings = settings | {"judged_on": judged_on}
     snapshots = _near(snapshots)
     train = snapshots.where("train").require("training set")
-    model = Potential(settings["backbone"])
-    model.config["elements"] = train.elements()
+    model = _built(Potential, settings["backbone"])
+    elements = train.elements()
+    model.config |= {"elements": elements, "charge_states": snapshots.charge_states}
     references = fit_references(train, settings["reference"])
     model.head.references.copy_(torch.from_numpy(references))
-    sets: dict[str, Dataset] = {
-        "train": train,
-        "val": snapshots.where("val", judged_on).require("validation set"),
-        "test": snapshots.where("test", judged_on).require("test set"),
-    }
+    judged = {}
+    for split, what in (("val", "validation set"), ("test", "test set")):
+        part = snapshots.where(split, judged_on).require(what)
+        judged[split] = part.of_elements(elements).require(f"{what} of the elements trained on")
+    _say_left_out(judged)
+    sets: dict[str, Dataset] = {"train": train, **judged}
     _run(stage, model, EnergyForces(**settings["loss"]), sets, settings, inputs, target)
 
 
@@ -120,21 +157,49 @@ def train_property(
     settings: dict[str, Any],
     inputs: Sequence[Path],
     target: Path,
+    start_kind: str | None = None,
 ) -> None:
-    """Train a property model, from scratch or from the backbone (or all) of a checkpoint."""
+    """Train a property model, from scratch or from the backbone (or all) of a checkpoint.
+
+    With `start_kind` the checkpoint must be of a `potential` or of a `property` model. Molecules to
+    judge on with elements or charges that training does not see are left out.
+    """
     torch.manual_seed(settings["seed"])
-    backbone = settings["backbone"]
     if start is not None:
         loaded = checkpoint.load(start).network
-        backbone = loaded.config["backbone"]
-    model = PropertyModel(backbone)
-    model.head.mean.fill_(float(sets["train"].gap.mean()))
-    model.head.deviation.fill_(float(sets["train"].gap.std(correction=0)))
+        if start_kind not in (None, loaded.kind):
+            raise UserError(f"{start}: holds a {loaded.kind} model, the recipe starts from another")
+        # What is recorded is what is trained.
+        settings = settings | {"backbone": loaded.config["backbone"]}
+    model = _built(PropertyModel, settings["backbone"])
+    train = sets["train"]
+    model.head.mean.fill_(float(train.gap.mean()))
+    deviation = float(train.gap.std(correction=0))
+    # Where all values are one, the output must still depend on the network.
+    model.head.deviation.fill_(deviation or 1.0)
     if start is not None:
         if isinstance(loaded, PropertyModel):
             model.load_state_dict(loaded.state_dict())
         else:
             model.backbone.load_state_dict(loaded.backbone.state_dict())
-    sets = {name: data.to(accelerator()) for name, data in sets.items()}
+    elements, states = train.elements(), train.charge_states()
+    model.config |= {"elements": elements, "charge_states": states}
+    sets = sets | {name: sets[name].known_to(elements, states) for name in ("val", "test")}
+    for name in ("val", "test"):
+        if not len(sets[name]):
+            raise UserError(f"{name}: no molecule of the elements and charges trained on")
+    _say_left_out(sets)
+    sets = {name: data.to(device()) for name, data in sets.items()}
+    if settings["geometry_weight"] and sets["train"].frames is not None:
+        _require_vectors(model.to(device()), sets["train"], settings)
     objective = PropertyGeometry(settings["geometry_weight"])
     _run(stage, model, objective, dict(sets), settings, inputs, target)
+
+
+def _require_vectors(model: PropertyModel, train: Molecules, settings: dict[str, Any]) -> None:
+    """Raise `UserError` where displacements are to be learnt by a backbone that gives none."""
+    if "displacement" not in model(train.batch(np.zeros(1, dtype=int))):
+        raise UserError(
+            f"property.geometry_weight: backbone '{settings['backbone']['name']}' has no vectors "
+            "to learn displacements with; set it to 0, or start from a PaiNN"
+        )

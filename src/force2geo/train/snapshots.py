@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
-from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.store.packed import COLUMNS, SPLITS
@@ -28,7 +28,9 @@ class Snapshots:
     """Snapshots of a packed file, mapped into memory or on a GPU; `rows` are the ones in use.
 
     The other tensors are the file's columns: `ptr` (S+1,), `atomic_numbers` (N,), `positions`
-    (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,).
+    (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,); `cid` (S,) as bytes.
+    `charge_states` are the pairs (charge, multiplicity) in the file; `left_out` says why snapshots
+    of a part are not used, and how many.
     """
 
     ptr: Tensor
@@ -40,14 +42,28 @@ class Snapshots:
     split: Tensor
     sources: list[str]
     rows: Tensor
+    cid: np.ndarray
+    charge_states: list[list[int]]
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Snapshots:
         """Map a packed file; every snapshot is in use. Pages are read when they are needed."""
         with h5py.File(path, "r") as file:
-            columns = {name: torch.from_numpy(_mapped(path, file[name])) for name in _USED}
+            columns: dict[str, Any] = {
+                name: torch.from_numpy(_mapped(path, file[name])) for name in _USED
+            }
+            cid = _mapped(path, file["cid"])
             sources = [str(name) for name in file.attrs["sources"]]
-        return cls(**columns, sources=sources, rows=torch.arange(len(columns["energy"])))
+            # Files of before charges were kept are of neutral singlets.
+            states = np.asarray(file.attrs.get("charge_states", [[0, 1]])).tolist()
+        return cls(
+            **columns,
+            sources=sources,
+            rows=torch.arange(len(columns["energy"])),
+            cid=cid,
+            charge_states=states,
+        )
 
     def to(self, device: torch.device | str) -> Snapshots:
         """Return the data on `device`: batches are then made there, without a copy of each."""
@@ -78,6 +94,21 @@ class Snapshots:
     def sizes(self) -> np.ndarray:
         """Return (len,) numbers of atoms of the snapshots in use."""
         return (self.ptr[self.rows + 1] - self.ptr[self.rows]).cpu().numpy()
+
+    def ids(self) -> np.ndarray:
+        """Return (len,) CIDs of the snapshots in use, as bytes."""
+        return np.asarray(self.cid[self.rows.cpu().numpy()])
+
+    def of_elements(self, elements: list[int]) -> Snapshots:
+        """Return the snapshots of `elements` (atomic numbers) alone; the others are counted."""
+        strange = torch.ones(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool)
+        strange[elements] = False
+        found = [counts[:, strange] > 0 for counts, _ in self.compositions()]
+        return replace(
+            self,
+            rows=self.rows[torch.cat([~part.any(dim=1) for part in found]).to(self.rows.device)],
+            left_out=self.left_out | unseen(torch.cat(found), strange),
+        )
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return the snapshots at `indices` (into `rows`) with energies and forces."""
@@ -117,10 +148,25 @@ class Snapshots:
         return present.nonzero()[:, 0].tolist()
 
 
+def unseen(found: Tensor, strange: Tensor) -> dict[str, int]:
+    """Return how many items have an element not trained on, by name.
+
+    `found` (S,k) says which of the k elements that `strange` (MAX_ATOMIC_NUMBER+1,) marks are in
+    an item.
+    """
+    counts = found.sum(dim=0).tolist()
+    return {
+        f"training has not seen {SYMBOLS[element]}": count
+        for element, count in zip(strange.nonzero()[:, 0].tolist(), counts, strict=True)
+        if count
+    }
+
+
 def _mapped(path: Path, column: h5py.Dataset) -> np.ndarray:
     """Return a contiguous column as a private map of the file: nothing is written back."""
     if not column.size:
         return np.zeros(column.shape, column.dtype)
     if column.id.get_offset() is None:
         raise UserError(f"{path}: packed by an older version, pack it again")
-    return np.memmap(path, column.dtype, "c", column.id.get_offset(), column.shape)
+    kind = np.dtype(column.dtype.str)  # h5py's own notes on a type would follow it into files
+    return np.memmap(path, kind, "c", column.id.get_offset(), column.shape)
