@@ -192,7 +192,9 @@ def log(cid: str, stage: str, only: int | None = None) -> str:
             slopes = gradient(cid, stage, frame)
             text += _rows(numbers, slopes, "{0:5d}  {1:<4}{2:>8}.0{3:17.7f}{4:14.7f}{5:14.7f}\n")
             largest, square = abs(slopes).max(), (slopes**2).mean() ** 0.5
-            text += f"\n          MAXIMUM GRADIENT = {largest:.7f}    RMS GRADIENT = {square:.7f}\n\n"
+            text += (
+                f"\n          MAXIMUM GRADIENT = {largest:.7f}    RMS GRADIENT = {square:.7f}\n\n"
+            )
     if not (stage == "dft_1st" and int(cid) in (13, 15)) and only is None:
         text += "      ***** EQUILIBRIUM GEOMETRY LOCATED *****\n\n"
     if only is None and int(cid) != 14:
