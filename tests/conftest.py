@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
 SHARED = REPOSITORY.parent / "shared"
 
 
@@ -16,13 +17,28 @@ def repository() -> Path:
     return REPOSITORY
 
 
+class SharedData:
+    """Real data: `shared / "logs/x.out"` is a path, or skips the test where there is no such file.
+
+    The large set lies in `../shared/data`; a small part of it ships in `tests/data`, and logs of
+    our own in `tests/logs/data`.
+    """
+
+    def __truediv__(self, name: str) -> Path:
+        places = [SHARED / "data" / name, HERE / "data" / name]
+        if name.startswith("logs/"):
+            inside = name.removeprefix("logs/")
+            places += [HERE / "logs/data" / inside, HERE / "logs/data" / Path(inside).name]
+        for path in places:
+            if path.exists():
+                return path
+        pytest.skip(f"{name} is not in ../shared/data")
+
+
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real logs and trajectories; the test is skipped where it is absent."""
-    folder = SHARED / "data"
-    if not folder.exists():
-        pytest.skip("the shared data folder is not beside this checkout")
-    return folder
+def shared_data() -> SharedData:
+    """Real logs, trajectories and reference weights, as far as they are there."""
+    return SharedData()
 
 
 @pytest.fixture(scope="session")

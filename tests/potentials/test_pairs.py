@@ -32,8 +32,6 @@ def batch():
 def sums(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setattr(pair_sums, "pair_loops", None)
-    else:
-        pytest.importorskip("numba")
     return pair_sums
 
 
@@ -160,8 +158,6 @@ def steps(compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_steps_of_an_atom_are_what_they_say_to_second_derivatives(compiled):
-    if compiled:
-        pytest.importorskip("numba")
     for step, given, expected in steps(compiled):
         torch.testing.assert_close(step(*given), expected)
         tensors = [value.clone().requires_grad_() for value in given]
@@ -171,7 +167,6 @@ def test_steps_of_an_atom_are_what_they_say_to_second_derivatives(compiled):
 
 def test_steps_of_an_atom_take_inputs_that_come_from_one_another():
     """A slope must not also go the way that one input came from another."""
-    pytest.importorskip("numba")
     values = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
     found = []
     for compiled in (True, False):
@@ -232,7 +227,6 @@ def test_unsorted_pairs_give_the_same_forces(batch):
 
 def test_loops_operations_and_unsorted_pairs_train_alike(batch, monkeypatch):
     """Compiled loops, torch operations, and those on pairs in no order, as on a GPU."""
-    pytest.importorskip("numba")
     settings = {"layers": 2, "features": 8, "basis_size": 40, "cutoff": 4.5}
     sorted_pairs = find_pairs(batch, 4.5)
     plain = Pairs(sorted_pairs.first, sorted_pairs.second, sorted_pairs.atoms)

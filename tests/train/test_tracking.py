@@ -24,7 +24,6 @@ tracking.finish([])
 
 
 def test_a_run_says_where_it_ran_and_how_it_ended(packed, tmp_path):
-    pytest.importorskip("mlflow")
     from mlflow.tracking import MlflowClient
 
     from force2geo.train.tracking import MLflowTracking
