@@ -18,21 +18,26 @@ def repository() -> Path:
 
 
 class SharedData:
-    """Real data: `shared / "logs/x.out"` is a path, or skips the test where there is no such file.
+    """Real data: `shared_data / "logs/x.out"` is a path, or skips the test when it is not there.
 
-    The large set lies in `../shared/data`; a small part of it ships in `tests/data`, and logs of
-    our own in `tests/logs/data`.
+    The large set lies in `../shared/data`; a small part of it ships in `tests/data`, and logs in
+    `tests/logs/data`.
     """
 
-    def __truediv__(self, name: str) -> Path:
-        places = [SHARED / "data" / name, HERE / "data" / name]
-        if name.startswith("logs/"):
-            inside = name.removeprefix("logs/")
-            places += [HERE / "logs/data" / inside, HERE / "logs/data" / Path(inside).name]
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
+
+    def __truediv__(self, name: str) -> Path | SharedData:
+        inside = f"{self.folder}{name}"
+        places = [SHARED / "data" / inside, HERE / "data" / inside]
+        if inside.startswith("logs/"):
+            places += [HERE / "logs/data" / inside[5:], HERE / "logs/data" / Path(inside).name]
         for path in places:
             if path.exists():
                 return path
-        pytest.skip(f"{name} is not in ../shared/data")
+        if not Path(inside).suffix:  # a folder: a file in it may be there
+            return SharedData(f"{inside}/")
+        pytest.skip(f"{inside} is not in ../shared/data")
 
 
 @pytest.fixture(scope="session")

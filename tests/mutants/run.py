@@ -136,10 +136,7 @@ def _session(root: str, arguments: list[str], output: str, caches: str) -> None:
     sys.path.insert(0, source)
     import pytest
 
-    status = int(pytest.main(["-p", "no:cacheprovider", "--rootdir", root, *arguments]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    sys.exit(int(pytest.main(["-p", "no:cacheprovider", "--rootdir", root, *arguments])))
 
 
 class Runner:
