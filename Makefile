@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE := source .venv/bin/activate
+# Tests in two processes, those of a file in one, the workflow's first (tests/conftest.py).
+SHARED_OUT := -n 2 --dist loadgroup --no-loadscope-reorder
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_NO_CACHE ?= 1
@@ -33,10 +35,10 @@ demo: install ## run the embedded demo; the page is results/demo/report.html
 
 test: install ## run linters, type checker and tests
 	$(ACTIVATE) && $(MAKE) --no-print-directory lint
-	$(ACTIVATE) && pytest
+	$(ACTIVATE) && pytest $(SHARED_OUT)
 
 coverage: install ## branch coverage of src/force2geo by the tests; the page is results/coverage/index.html
-	$(ACTIVATE) && pytest --cov=force2geo --cov-branch --cov-report=term:skip-covered \
+	$(ACTIVATE) && pytest $(SHARED_OUT) --cov=force2geo --cov-branch --cov-report=term:skip-covered \
 	  --cov-report=html:results/coverage
 
 # ARGS="--file train --only pattern --jobs 4"; what it finds is in results/mutants.md.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: workers share the cores already.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -15,6 +20,17 @@ SHARED = REPOSITORY.parent / "shared"
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and of the miniature, in one process: they share what they make.
+
+    The workflow's come first, for they take longest.
+    """
+    items.sort(key=lambda item: "tests/workflow/" not in item.path.as_posix())
+    for item in items:
+        whole = item.path.parent.name == "miniature"
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if whole else item.path)))
 
 
 class SharedData:

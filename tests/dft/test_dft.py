@@ -29,9 +29,10 @@ def test_b3lyp_is_the_form_gamess_uses(shared_data):
     from force2geo.logs import read_log
 
     log = read_log(shared_data / "logs/gamess/us2017_dvb_gopt.out")
-    level = Level(basis="sto-3g", density_fit=False, grid_level=3)
+    # Density fitting and a coarse grid are 3e-3 Hartree; the other form of VWN is 0.2 away.
+    level = Level(basis="sto-3g", density_fit=True, grid_level=1)
     field = build_mean_field(log.atomic_numbers, log.positions[0], level)
-    assert field.kernel() == pytest.approx(log.energies[0], abs=1e-4)
+    assert field.kernel() == pytest.approx(log.energies[0], abs=5e-3)
     gradient = field.nuc_grad_method().kernel()
     assert np.abs(gradient - log.gradients[0]).max() < 3e-4
 

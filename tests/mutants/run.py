@@ -40,6 +40,7 @@ PRELOAD = [
     *("ase", "lightning", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "pytest"),
     *("rdkit.Chem", "scipy.spatial", "torch"),
 ]
+_TOO_LONG = "took longer than"
 VERDICTS = ("killed", "known", "survived", "stale", "broken", "invalid")
 GOOD = ("killed", "known")
 COLUMNS = ("list", "name", "file", "verdict", "seconds", "detail", "key")
@@ -60,7 +61,7 @@ class Mutant:
 
 @dataclass
 class Outcome:
-    """What became of a mutant: `killed`, `known`, `survived`, `stale`, `broken` or `invalid`."""
+    """What became of a mutant, one of `VERDICTS`; of a killed one `detail` says what noticed."""
 
     list: str
     name: str
@@ -186,7 +187,7 @@ class Runner:
                     elif any(f"{name}".startswith(test) for name in failed):
                         bad[test] = "fails without the edit"
                 if status is None:
-                    return bad | dict.fromkeys(left, f"took longer than {self.limit:.0f} s")
+                    return bad | dict.fromkeys(left, f"{_TOO_LONG} {self.limit:.0f} s")
                 if status == 0:
                     break
                 if not any(test in bad for test in left):
@@ -224,9 +225,10 @@ class Runner:
         finally:
             self.copies.put(copy)
         if status is None:
-            return "killed", f"took longer than {self.limit:.0f} s"
+            return "killed", f"{_TOO_LONG} {self.limit:.0f} s"
         if status == 1:
-            return "killed", ""
+            seen = re.search(r"^(?:FAILED|ERROR) .*", text, re.MULTILINE)
+            return "killed", " ".join(seen[0].split())[:300] if seen else ""
         if status == 0:
             return ("known", mutant.reason) if mutant.reason else ("survived", "")
         return "invalid", f"pytest ended with {status}: {' '.join(text[-300:].split())}"
@@ -283,7 +285,7 @@ def table(outcomes: list[Outcome]) -> str:
     for name, own in {**groups, "all": outcomes}.items():
         counts = Counter(outcome.verdict for outcome in own)
         lines.append(f"| {name} | {' | '.join(str(counts[v]) for v in VERDICTS)} |")
-    left = [outcome for outcome in outcomes if outcome.verdict != "killed" or outcome.detail]
+    left = [o for o in outcomes if o.verdict != "killed" or o.detail.startswith(_TOO_LONG)]
     if left:
         lines += ["", "| verdict | list | mutant | file | why |", "|---|---|---|---|---|"]
         lines += [

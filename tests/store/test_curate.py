@@ -175,7 +175,7 @@ def many(target, trajectories, count):
 
 
 def test_a_killed_run_is_taken_up_and_gives_the_same(tmp_path, trajectories):
-    many(tmp_path / "shard.tar", trajectories, 900)
+    many(tmp_path / "shard.tar", trajectories, 600)
     (tmp_path / "curate.json").write_text(json.dumps({
         "name_pattern": r"(?P<cid>\d{9})\.(?P<stage>pm3|hf|dft_1st|dft_points)"
         r"(?:\.\d+\.(?P<origin>[\w.]+))?\.log$",
@@ -193,7 +193,7 @@ def test_a_killed_run_is_taken_up_and_gives_the_same(tmp_path, trajectories):
     kills = 0
     for attempt in range(40):
         process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 0.8 + 0.15 * attempt
+        deadline = time.monotonic() + 0.8 + 0.3 * attempt
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         if process.poll() is None:
@@ -208,7 +208,7 @@ def test_a_killed_run_is_taken_up_and_gives_the_same(tmp_path, trajectories):
     assert names[0] == names[1]
     assert (tmp_path / "killed/s.csv").read_text() == (tmp_path / "whole/s.csv").read_text()
     one, two = Shard(tmp_path / "whole/s.lmdb"), Shard(tmp_path / "killed/s.lmdb")
-    assert one.cids() == two.cids() and len(one) == 900
+    assert one.cids() == two.cids() and len(one) == 600
     assert [bytes(r._data) for r in one.records()] == [bytes(r._data) for r in two.records()]
 
 
