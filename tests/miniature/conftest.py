@@ -29,6 +29,7 @@ CHANGES = {
     "property": {
         "from_scratch": {"epochs": 2},
         "fine_tuning": {"epochs": 1, "optimizer": FROZEN},
+        "sweeps": {"noise": [0.05, 0.3], "geometry_weight": [0.05]},
     },
     "tracking": {"uri": ""},
 }
@@ -66,6 +67,8 @@ class Miniature:
             if "shards" in settings:
                 settings["shards"] = ["logs"]
             (folder / f"settings/{stage}.json").write_text(json.dumps(settings))
+        springs = {**config["relax"], "potentials": config["compare"]}
+        (folder / "settings/compare.Springs.json").write_text(json.dumps(springs))
 
     def __call__(self, command: str, *arguments: object, settings: str = "") -> None:
         """Run a command; `@name` stands for a path in the folder."""
@@ -150,7 +153,7 @@ def relax(run, chosen: str, out: str, *arguments: str) -> None:
     run(
         "relax", "--conformers", "@packed/downstream.h5", "--selection", "@selection.json",
         "--set", chosen, "--out", out, *arguments,
-        settings="compare" if "--potential" in arguments else "relax",
+        settings="compare.Springs" if "--potential" in arguments else "relax",
     )  # fmt: skip
 
 

@@ -44,7 +44,8 @@ def write_run(folder, metrics, predictions):
         "stage": "typed", "code": "c", "settings": {}, "settings_hash": folder.name,
         "inputs": {}, "output_hash": "o",
     }  # fmt: skip
-    (folder / "metrics.json.provenance.json").write_text(json.dumps(record))
+    for name in ("metrics.json", "predictions.npz"):
+        (folder / f"{name}.provenance.json").write_text(json.dumps(record))
 
 
 def write_potential(folder, values):
@@ -82,7 +83,7 @@ def write_points(path, cids, rows):
             table.append({
                 "cid": cid, "geometry": name, "energy": -100 + value / KCAL,
                 "max_force": force if name == "relaxed" else None,
-                "seconds": 1.0, "error": "", "aid": "",
+                "seconds": 1.0, "outcome": "computed", "error": "", "aid": "",
             })  # fmt: skip
     path.parent.mkdir(exist_ok=True)
     pd.DataFrame(table).to_csv(path, index=False)
@@ -170,7 +171,7 @@ def test_gap_tables_show_their_recipes(evaluated, name):
                 assert float(str(found[column][row]).split()[0]) == pytest.approx(value)
                 cell = traced[row, f"{split}_{part}"]
                 assert cell["value"] == pytest.approx(value) and cell["settings_hash"] == recipe
-                assert cell["source"].endswith(f"property/{split}/{recipe}/metrics.json")
+                assert f"/property/{split}/{recipe}/" in cell["source"]
 
 
 def test_sweeps_are_judged_on_validation(evaluated):
