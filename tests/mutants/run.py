@@ -160,7 +160,7 @@ class Runner:
     def pytest(self, copy: Copy, arguments: list[str], caches: Path) -> tuple[int | None, str]:
         """Return the exit status, None when it took too long, and the output."""
         output = copy.scratch / "output.txt"
-        target = (str(copy.root), ["-q", *arguments], str(output), str(caches))
+        target = (str(copy.root), ["--color=no", *arguments], str(output), str(caches))
         process = self.context.Process(target=_session, args=target)
         process.start()
         process.join(self.limit)
@@ -177,7 +177,7 @@ class Runner:
         bad: dict[str, str] = {}
         try:
             while left := [test for test in tests if test not in bad]:
-                arguments = [*left, "-rfE", "--tb=line", "--color=no"]
+                arguments = [*left, "-rfE", "--tb=line"]
                 status, text = self.pytest(copy, arguments, copy.scratch / "cache")
                 missing = set(re.findall(r"^ERROR: not found: (.+)$", text, re.MULTILINE))
                 failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
@@ -218,7 +218,7 @@ class Runner:
             before = target.stat()
             target.write_text(edited, "utf-8")
             try:
-                status, text = self.pytest(copy, ["-x", "--tb=line", *mutant.tests], caches)
+                status, text = self.pytest(copy, ["-x", "-rfE", "--tb=line", *mutant.tests], caches)
             finally:
                 target.write_text(content, "utf-8")
                 os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
