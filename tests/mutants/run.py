@@ -132,6 +132,7 @@ def _session(root: str, arguments: list[str], output: str, caches: str) -> None:
         PYTHONPATH=source, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1", XDG_CACHE_HOME=caches,
         # Numba tells a changed function by its own file alone, not by those it calls.
         NUMBA_CACHE_DIR=f"{caches}/numba",
+        COLUMNS="300",  # or the lines that say what noticed are cut
     )  # fmt: skip
     sys.dont_write_bytecode = True
     sys.path.insert(0, source)
