@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE := source .venv/bin/activate
+# Tests in two processes, those of a file in one, the workflow's first (tests/conftest.py).
+SHARED_OUT := -n 2 --dist loadgroup --no-loadscope-reorder
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_NO_CACHE ?= 1
@@ -10,7 +12,7 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help install demo test format lint lock clean
+.PHONY: help install demo test coverage mutants nightly format lint lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -33,7 +35,17 @@ demo: install ## run the embedded demo; the page is results/demo/report.html
 
 test: install ## run linters, type checker and tests
 	$(ACTIVATE) && $(MAKE) --no-print-directory lint
-	$(ACTIVATE) && pytest
+	$(ACTIVATE) && pytest $(SHARED_OUT)
+
+coverage: install ## branch coverage of src/force2geo by the tests; the page is results/coverage/index.html
+	$(ACTIVATE) && pytest $(SHARED_OUT) --cov=force2geo --cov-branch --cov-report=term:skip-covered \
+	  --cov-report=html:results/coverage
+
+# ARGS="--file train --only pattern --jobs 4"; what it finds is in results/mutants.md.
+mutants: install ## make plausible wrong edits one at a time and see that the tests notice
+	$(ACTIVATE) && python tests/mutants/run.py $(ARGS)
+
+nightly: test coverage mutants ## all that is checked, in an hour or two
 
 lint:
 	ruff check .

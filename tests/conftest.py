@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: workers share the cores already.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
 SHARED = REPOSITORY.parent / "shared"
 
 
@@ -16,13 +22,44 @@ def repository() -> Path:
     return REPOSITORY
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and of the miniature, in one process: they share what they make.
+
+    The workflow's come first, for they take longest.
+    """
+    items.sort(key=lambda item: "tests/workflow/" not in item.path.as_posix())
+    for item in items:
+        whole = item.path.parent.name == "miniature"
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if whole else item.path)))
+
+
+class SharedData:
+    """Real data: `shared_data / "logs/x.out"` is a path, or skips the test when it is not there.
+
+    The large set lies in `../shared/data`; a small part of it ships in `tests/data`, and logs in
+    `tests/logs/data`.
+    """
+
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
+
+    def __truediv__(self, name: str) -> Path | SharedData:
+        inside = f"{self.folder}{name}"
+        places = [SHARED / "data" / inside, HERE / "data" / inside]
+        if inside.startswith("logs/"):
+            places += [HERE / "logs/data" / inside[5:], HERE / "logs/data" / Path(inside).name]
+        for path in places:
+            if path.exists():
+                return path
+        if not Path(inside).suffix:  # a folder: a file in it may be there
+            return SharedData(f"{inside}/")
+        pytest.skip(f"{inside} is not in ../shared/data")
+
+
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real logs and trajectories; the test is skipped where it is absent."""
-    folder = SHARED / "data"
-    if not folder.exists():
-        pytest.skip("the shared data folder is not beside this checkout")
-    return folder
+def shared_data() -> SharedData:
+    """Real logs, trajectories and reference weights, as far as they are there."""
+    return SharedData()
 
 
 @pytest.fixture(scope="session")

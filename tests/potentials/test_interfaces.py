@@ -34,7 +34,8 @@ def molecules(ethanol):
 
 
 def test_torch_sim_gets_what_predict_gives(model, molecules):
-    torch_sim = pytest.importorskip("torch_sim")
+    import torch_sim
+
     own = model.torch_sim("float64")
     device = torch.device("cpu")
     state = torch_sim.io.atoms_to_state(molecules, device=device, dtype=torch.float64)

@@ -115,7 +115,6 @@ def test_paths_asked_for_by_the_second_call_are_whole(model, tmp_path, monkeypat
 
 
 def test_an_ase_calculator_relaxes_a_file(tmp_path):
-    pytest.importorskip("tblite.ase")
     (tmp_path / "a.smi").write_text("O water\n")
     options = '{"method": "GFN2-xTB", "verbosity": 0}'
     command = ["relax", str(tmp_path / "a.smi"), str(tmp_path / "b.xyz")]
