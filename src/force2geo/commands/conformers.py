@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> None:
                 np.random.default_rng([settings["seed"], int(trajectory.cid)]).integers(2**31)
             )
             reference = last.positions[-1]
-            embedded = embed_like(trajectory.smiles, trajectory.atomic_numbers, reference, seed)
+            text = trajectory.smiles or trajectory.inchi
+            embedded = embed_like(text, trajectory.atomic_numbers, reference, seed)
             if embedded is None:
                 embedded = np.full_like(reference, np.nan)
                 missing += 1
