@@ -34,7 +34,7 @@ _HEAVY = 48
 # Å²: a pair at this cost is not made.
 _NEVER = 1e6
 # Å²: nothing lies closer than this.
-_SAME = 1e-9
+_SAME = 1e-13
 
 
 @dataclass
