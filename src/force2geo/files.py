@@ -67,6 +67,28 @@ def hash_value(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def folder_files(folder: Path) -> list[Path]:
+    """Return what lies in a folder and its subfolders, links not followed, sorted by path."""
+    found = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    return sorted(found)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return what changes when a file in a folder, at any depth, is added, changed or removed.
+
+    It is made of the files' paths, sizes and times of change, not of their bytes.
+    """
+    digest = hashlib.sha256()
+    for path in folder_files(folder):
+        try:
+            stat = path.lstat()
+        except FileNotFoundError:  # removed since it was listed
+            continue
+        name = os.fsencode(path.relative_to(folder))
+        digest.update(b"%s\0%d %d\n" % (name, stat.st_size, stat.st_mtime_ns))
+    return digest.hexdigest()[:16]
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Return the package's version and a hash of its source files."""

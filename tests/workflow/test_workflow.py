@@ -3,71 +3,8 @@
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-FILES = ("Snakefile", "config.yaml", "workflow", "slurm")
-
-
-@pytest.fixture(scope="module")
-def checkout(repository, tmp_path_factory):
-    """A copy of what a run needs, with one small shard of the demo's logs."""
-    folder = tmp_path_factory.mktemp("with space") / "check out"
-    folder.mkdir()
-    for name in FILES:
-        source = repository / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.tar.xz"))
-        else:
-            shutil.copy(source, folder / name)
-    demo = Path("workflow/resources/demo")
-    shutil.copy(repository / demo / "shard_000.tar.xz", folder / demo)
-    shutil.copy(repository / "tests/workflow/mini.yaml", folder)
-    return folder
-
-
-def snakemake(folder, *arguments, configs=("mini.yaml",), change=None, check=True):
-    # Nothing may be written outside the checkout: the home is a folder nobody can write to.
-    home = folder.parent / "home"
-    home.mkdir(exist_ok=True)
-    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(folder / ".cache")}
-    if change is not None:
-        (folder / "change.yaml").write_text(json.dumps(change))
-        configs = [*configs, "change.yaml"]
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(
-        ["timeout", "-k", "5", "500", "snakemake", "--configfile", *configs, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    text = done.stdout + done.stderr
-    assert not check or done.returncode == 0, text[-6000:] + failed_logs(folder)
-    return text
-
-
-def failed_logs(folder):
-    logs = folder / "results/mini/logs"
-    return "".join(f"\n== {p}\n{p.read_text()[-1500:]}" for p in logs.rglob("*.log"))
-
-
-def planned(folder, change):
-    """The rules a dry run would execute, the settings' rule and `all` left out."""
-    text = snakemake(folder, "-n", "--quiet", "rules", change=change)
-    found = re.findall(r"^(\w+) +\d+$", text, re.MULTILINE)
-    return set(found) - {"total", "all", "settings"}
-
-
-@pytest.fixture(scope="module")
-def finished(checkout):
-    snakemake(checkout, "--cores", "2")
-    return checkout
 
 
 def test_every_stage_runs_and_the_page_is_complete(finished):
@@ -96,7 +33,7 @@ def test_every_computed_cell_leads_to_its_checkpoint_settings_and_inputs(finishe
     assert seen > 10
 
 
-def test_a_second_run_does_nothing(finished):
+def test_a_second_run_does_nothing(finished, snakemake):
     assert "Nothing to be done" in snakemake(finished, "--cores", "2")
 
 
@@ -116,11 +53,11 @@ def test_a_second_run_does_nothing(finished):
          {"pretrain", "relax", "dft", "property", "evaluate", "report"}),
     ],
 )  # fmt: skip
-def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages):
+def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages, planned):
     assert planned(finished, change) == stages
 
 
-def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
+def test_a_touched_input_reruns_its_shard_and_what_follows(finished, snakemake):
     archive = finished / "workflow/resources/demo/shard_000.tar.xz"
     before = archive.stat()
     content = archive.read_bytes()
@@ -137,7 +74,7 @@ def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
     assert all(row[-1] == "no update" for row in rows if "settings/" in row[0])
 
 
-def test_bad_config_is_one_line(checkout):
+def test_bad_config_is_one_line(checkout, snakemake):
     text = snakemake(checkout, "-n", change={"relax": {"max_step": 5}}, check=False)
     lines = [line for line in text.splitlines() if "max_step" in line]
     assert lines == ["config: unknown key 'relax.max_step'; known here: batch_atoms, "
@@ -145,14 +82,14 @@ def test_bad_config_is_one_line(checkout):
     assert "Traceback" not in text
 
 
-def test_paper_settings_plan(checkout):
+def test_paper_settings_plan(checkout, snakemake):
     text = snakemake(checkout, "-n", "--quiet", "rules", configs=["workflow/config/paper.yaml"])
     # Six recipes on two splits, and the twelve values of tables 11 and 12.
     assert re.search(r"^property +24$", text, re.MULTILINE)
     assert re.search(r"^benchmark +2$", text, re.MULTILINE)
 
 
-def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
+def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
     def asking(gpus):
         change = {"resources": {"gpus": gpus}}
         text = snakemake(checkout, "--profile", "slurm", "-npF", "all", change=change)
@@ -167,7 +104,7 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
     assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
 
 
-def test_own_molecules_are_relaxed_and_curated(checkout):
+def test_own_molecules_are_relaxed_and_curated(checkout, snakemake):
     (checkout / "mine.smi").write_text("[H][H]\nO\nnonsense\n")
     change = {
         "run": "own", "raw": {"logs": [], "identifiers": None},
