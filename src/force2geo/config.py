@@ -32,6 +32,12 @@ STAGES = (
 )
 MAIN_ROW = "Force2Geo"
 """Name of the run's own potential in table 3."""
+# Keys that make a potential to compare, and those that may stand beside them.
+_KINDS: tuple[tuple[set[str], set[str]], ...] = (
+    ({"calculator"}, {"options"}),
+    ({"checkpoint"}, set()),
+    ({"model", "training"}, set()),
+)
 SWEEP_TABLES = {"noise": "table11", "geometry_weight": "table12"}
 
 
@@ -99,6 +105,14 @@ def _check_potentials(config: dict[str, Any], schema: dict[str, Any]) -> None:
             f"config: compare.{MAIN_ROW}: that is the row of this run's own potential; choose "
             "another name"
         )
+    for name, entry in config.get("compare", {}).items():
+        if entry is not None and not any(
+            needed <= set(entry) <= needed | more for needed, more in _KINDS
+        ):
+            raise UserError(
+                f"config: compare.{name}: give a calculator (and options), a checkpoint, or a "
+                "model and its training, or null for no such row"
+            )
     own = schema["properties"]["models"]["properties"][config["pretrain"]["backbone"]]
     for name in compared(config, "training"):
         _validate(config["compare"][name]["model"], own, ("compare", name, "model"))

@@ -40,6 +40,11 @@ def test_a_second_run_does_nothing(finished, snakemake):
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
+        ({"compare": {"GFN2-xTB": None}}, {"evaluate", "report"}),
+        ({"compare": {"mine": {"checkpoint": "results/mini/pretrain/model.pt"}}},
+             {"relax", "dft", "evaluate", "report"}),
+        ({"property": {"sweeps": {"geometry_weight": [1e-5]}}},
+             {"property", "evaluate", "report"}),
         ({"relax": {"max_steps": 6}},
              {"relax", "compare", "dft", "property", "evaluate", "report"}),
         ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
@@ -74,14 +79,6 @@ def test_a_touched_input_reruns_its_shard_and_what_follows(finished, snakemake):
     assert all(row[-1] == "no update" for row in rows if "settings/" in row[0])
 
 
-def test_bad_config_is_one_line(checkout, snakemake):
-    text = snakemake(checkout, "-n", change={"relax": {"max_step": 5}}, check=False)
-    lines = [line for line in text.splitlines() if "max_step" in line]
-    assert lines == ["config: unknown key 'relax.max_step'; known here: batch_atoms, "
-                     "force_threshold, max_steps, optimizer"]  # fmt: skip
-    assert "Traceback" not in text
-
-
 def test_paper_settings_plan(checkout, snakemake):
     text = snakemake(checkout, "-n", "--quiet", "rules", configs=["workflow/config/paper.yaml"])
     # Six recipes on two splits, and the twelve values of tables 11 and 12.
@@ -104,24 +101,34 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
     assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
 
 
-def test_own_molecules_are_relaxed_and_curated(checkout, snakemake):
-    (checkout / "mine.smi").write_text("[H][H]\nO\nnonsense\n")
-    change = {
-        "run": "own", "raw": {"logs": [], "identifiers": None},
-        "generate": {"molecules": "mine.smi", "shard_size": 2},
-    }  # fmt: skip
-    target = "results/own/store/statistics.json"
-    snakemake(checkout, "--cores", "2", target, change=change)
-    found = json.loads((checkout / target).read_text())
-    assert found["trajectories"] == 2 and found["elements"] == ["H", "O"]
-    assert found["dft_1st"]["status"] == {"converged": 2}
-    reports = sorted((checkout / "results/own/generated/reports").glob("*.json"))
-    errors = [json.loads(path.read_text())["error"] for path in reports]
-    assert errors[:2] == ["", ""] and "Open Babel" in errors[2]
-    # A log that is there is not computed again.
-    log = checkout / "results/own/generated/logs/990000002/990000002.dft_1st.log"
-    before = log.stat().st_mtime_ns
-    reports[1].unlink()
-    report = str(reports[1].relative_to(checkout))
-    text = snakemake(checkout, "--cores", "2", report, change=change)
-    assert log.stat().st_mtime_ns == before and "rule generate" in text
+def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, snakemake):
+    def relax(*molecules, max_steps=200):
+        (checkout / "mine.smi").write_text("\n".join(molecules))
+        change = {
+            "run": "own", "raw": {"logs": [], "identifiers": None},
+            "generate": {"molecules": "mine.smi", "shard_size": 2, "max_steps": max_steps},
+        }  # fmt: skip
+        target = "results/own/store/statistics.json"
+        text = snakemake(checkout, "--cores", "2", target, change=change)
+        return json.loads((checkout / target).read_text()), text
+
+    def logs():
+        return {p: p.stat().st_mtime_ns for p in results.rglob("*.log") if "logs/" in str(p)}
+
+    results = checkout / "results/own/generated/logs"
+    found, _ = relax("[H][H]", "nonsense")
+    assert found["trajectories"] == 1 and found["elements"] == ["H"]
+    assert found["dft_1st"]["status"] == {"converged": 1}
+    reports = (checkout / "results/own/generated/reports").glob("*.json")
+    errors = {r["smiles"]: r["error"] for r in (json.loads(p.read_text()) for p in reports)}
+    assert errors["[H][H]"] == "" and "Open Babel" in errors["nonsense"]
+    before = logs()
+    assert len(before) == 3
+    # Another molecule on top of the list is the only one that is computed.
+    found, text = relax("[He]", "[H][H]", "nonsense")
+    assert found["trajectories"] == 2 and len(re.findall(r"^rule generate:", text, re.M)) == 1
+    assert before.items() <= logs().items()
+    # Under another limit of steps nothing is.
+    before = logs()
+    found, _ = relax("[He]", "[H][H]", "nonsense", max_steps=100)
+    assert found["trajectories"] == 2 and logs() == before
