@@ -25,7 +25,6 @@ STAGES = (
     "benchmark",
     "pretrain",
     "relax",
-    "compare",
     "dft",
     "property",
     "evaluate",
@@ -225,13 +224,13 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage may depend on, and nothing else, so that it reruns when that changes.
 
-    `pretrain.NAME` is the training of a potential compared: pretraining's, but for what it says.
+    `pretrain.NAME` is the training of a potential compared: pretraining's, but for what it says;
+    `compare.NAME` is the relaxation by a calculator.
     """
     stage, _, other = stage.partition(".")
     settings: dict[str, Any] = dict(config.get(stage, {}))
     if stage == "compare":
-        potentials = {name: config["compare"][name] for name in compared(config, "calculator")}
-        settings = {**config["relax"], "potentials": potentials}
+        return {**config["relax"], "potentials": {other: config["compare"][other]}}
     if other:
         settings |= config["compare"][other]["training"]
     if stage == "generate":

@@ -77,11 +77,16 @@ def test_every_artifact_is_read_by_the_rules_that_use_it(jobs):
 
 
 def test_every_job_reads_its_own_stage_s_settings(jobs):
+    named = {
+        "pretrain.published/model.pt": "pretrain.published",
+        "relax/d_opt.DFT.h5": "compare.DFT",
+        "relax/d_opt.GFN2-xTB.h5": "compare.GFN2-xTB",
+    }
     for rule, inputs, outputs in jobs:
-        if rule in ("all", "settings", "report"):
-            continue
-        own = "pretrain.published" if "pretrain.published/model.pt" in outputs else rule
-        assert f"settings/{own}.json" in inputs, rule
+        if rule not in ("all", "settings", "report"):
+            own = next((name for path, name in named.items() if path in outputs), rule)
+            read = {path for path in inputs if path.startswith("settings/")}
+            assert read == {f"settings/{own}.json"}, rule
 
 
 def test_every_recipe_starts_where_it_should(jobs):

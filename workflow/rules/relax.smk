@@ -29,7 +29,7 @@ rule relax:
 
 rule compare:
     input:
-        settings=f"{RUN}/settings/compare.json",
+        settings=f"{RUN}/settings/compare.{{potential}}.json",
         conformers=f"{RUN}/packed/downstream.h5",
         selection=f"{RUN}/selection.json",
     output:
