@@ -126,7 +126,10 @@ def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, s
     assert len(before) == 3
     # Another molecule on top of the list is the only one that is computed.
     found, text = relax("[He]", "[H][H]", "nonsense")
-    assert found["trajectories"] == 2 and len(re.findall(r"^(?:local)?rule generate:", text, re.M)) == 1
+    assert (
+        found["trajectories"] == 2
+        and len(re.findall(r"^(?:local)?rule generate:", text, re.M)) == 1
+    )
     assert before.items() <= logs().items()
     # Under another limit of steps nothing is.
     before = logs()
