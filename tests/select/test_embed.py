@@ -144,6 +144,17 @@ def test_a_reference_bonded_otherwise_has_no_conformer():
     assert embed_like("C=C.C", *structure("CC.[C]")[:2], seed=1) is None
 
 
+def test_a_ring_that_lacks_a_bond_is_another_molecule():
+    _, positions, bonds = structure("C1C2CC12")  # bicyclobutane
+    one, other = (atom for atom in range(4) if len(bonds.neighbours[atom]) == 4 and sum(
+        bonds.numbers[n] == 6 for n in bonds.neighbours[atom]) == 3)  # fmt: skip
+    opened = [list(others) for others in bonds.neighbours]
+    opened[one].remove(other)
+    opened[other].remove(one)
+    assert closest(bonds, [positions], bonds, positions) is not None
+    assert closest(bonds, [positions], Bonded(bonds.numbers, opened), positions) is None
+
+
 def test_what_is_no_molecule_has_no_conformer():
     for text in ("", "not smiles", "InChI=1S/nonsense"):
         assert embed_like(text, np.array([8, 1, 1]), np.eye(3), seed=1) is None
