@@ -105,6 +105,11 @@ def test_shipped_configs_are_valid(config, schema, repository):
         ({"curate": {"name_pattern": "(?P<cid>[0-9"}}, "curate.name_pattern: not a regular"),
         ({"curate": {"name_pattern": "(?P<cid>[0-9]+)"}}, "curate.name_pattern: must have"),
         ({"benchmark": {"batch_size": {"painn": None}}}, "benchmark.batch_size.painn: None"),
+        (
+            {"property": {"sweeps": {"noise": ["1e-5"]}}},
+            "property.sweeps.noise.0: '1e-5' is not of type 'number' (in YAML, a number in powers of "
+            "ten has a point: 1.0e-5)",
+        ),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
     ],
 )

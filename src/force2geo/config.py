@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,16 @@ def _validate(values: Any, schema: dict[str, Any], above: tuple[str, ...] = ()) 
         where = f"{where}.{unknown}".lstrip(".")
         raise UserError(f"config: unknown key '{where}'; known here: {', '.join(sorted(known))}")
     message = " ".join(str(error.message).split())[:200]
+    if error.validator == "type" and _is_number(error.instance):
+        message += " (in YAML, a number in powers of ten has a point: 1.0e-5)"
     raise UserError(f"config: {where or 'top level'}: {message}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _check_potentials(config: dict[str, Any], schema: dict[str, Any]) -> None:
@@ -176,8 +187,16 @@ def shard_sources(config: dict[str, Any]) -> dict[str, str]:
 def own_molecules(config: dict[str, Any]) -> dict[str, str]:
     """Return `{CID: SMILES or InChI}` of the molecules that the run itself relaxes."""
     path = config["generate"]["molecules"]
-    molecules = [] if path is None else read_molecules(Path(path))
-    return {molecule.cid: molecule.smiles or molecule.inchi for molecule in molecules}
+    if path is None:
+        return {}
+    stat = Path(path).stat()
+    return dict(_listed(Path(path), stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=1)
+def _listed(path: Path, *_: int) -> tuple[tuple[str, str], ...]:
+    # Read once, not for each that asks: every molecule's InChIKey is computed.
+    return tuple((m.cid, m.smiles or m.inchi) for m in read_molecules(path))
 
 
 def generated_shards(config: dict[str, Any]) -> dict[str, list[str]]:

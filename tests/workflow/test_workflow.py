@@ -101,6 +101,19 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
     assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
 
 
+def test_what_another_version_of_the_code_made_is_named_and_not_made_again(finished, snakemake):
+    assert "another version" not in snakemake(finished, "-n")
+    record = finished / "results/mini/selection.json.provenance.json"
+    text = record.read_text()
+    record.write_text(re.sub(r'("code": "[^"]* source )\w+', r"\g<1>0123456789ab", text))
+    try:
+        told = snakemake(finished, "-n")
+    finally:
+        record.write_text(text)
+    assert "another version of the package's code made results of: select." in told
+    assert "Nothing to be done" in told
+
+
 def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, snakemake):
     def relax(*molecules, max_steps=200):
         (checkout / "mine.smi").write_text("\n".join(molecules))
