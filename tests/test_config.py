@@ -107,8 +107,8 @@ def test_shipped_configs_are_valid(config, schema, repository):
         ({"benchmark": {"batch_size": {"painn": None}}}, "benchmark.batch_size.painn: None"),
         (
             {"property": {"sweeps": {"noise": ["1e-5"]}}},
-            "property.sweeps.noise.0: '1e-5' is not of type 'number' (in YAML, a number in powers of "
-            "ten has a point: 1.0e-5)",
+            "property.sweeps.noise.0: '1e-5' is not of type 'number' (in YAML, a number in powers "
+            "of ten has a point: 1.0e-5)",
         ),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
     ],
