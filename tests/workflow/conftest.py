@@ -40,7 +40,7 @@ def run_snakemake(folder, *arguments, configs=("mini.yaml",), change=None, check
         configs = [*configs, "change.yaml"]
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
-        ["timeout", "-k", "5", "500", "snakemake", "--configfile", *configs, *arguments],
+        ["timeout", "-k", "5", "900", "snakemake", "--configfile", *configs, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _MOST_WAYS = 10_000
 # Of them, by how well the rings alone fit, so many are followed to the end.
 _FOLLOWED = 256
+# Of where they end, so many are improved by exchanges.
+_IMPROVED = 6
 # Å: atoms less wide than this in their second direction fix no rotation.
 _LINEAR = 0.2
 # Manners of pairing a way's other heavy atoms that are started from.
@@ -114,18 +116,14 @@ def closest(
     names: dict[tuple[int, ...], int] = {}
     ours, theirs = _Branches(moving, names), _Branches(fixed, names)
     ways = _ways(ours, theirs)
-    best: _End | None = None
+    ends: list[_End] = []
     for image, pairs in _starts(ours, theirs, ways, images, reference):
-        end = _settle(ours, theirs, image, reference, pairs)
-        if best is None or end.deviation < best.deviation:
-            best = end
-        if best.deviation < _SAME:
-            break
-    if best is None:
-        return None
-    while (better := _swapped(ours, theirs, best, reference)) is not None:
-        best = better
-    return best.positions
+        ends.append(_settle(ours, theirs, image, reference, pairs))
+        if ends[-1].deviation < _SAME:
+            return ends[-1].positions
+    ends.sort(key=lambda end: end.deviation)
+    improved = [_improve(ours, theirs, end, reference) for end in _distinct(ends)[:_IMPROVED]]
+    return min(improved, key=lambda end: end.deviation).positions if improved else None
 
 
 def _ways(ours: _Branches, theirs: _Branches) -> list[Pairs]:
@@ -252,9 +250,27 @@ def _settle(
         end = _End(image, pairs, fitted, deviation)
 
 
-def _swapped(ours: _Branches, theirs: _Branches, end: _End, reference: np.ndarray) -> _End | None:
+def _distinct(ends: Sequence[_End]) -> list[_End]:
+    """Return sorted ends without those that lie as the one before."""
+    return [
+        end
+        for before, end in zip([None, *ends], ends, strict=False)
+        if before is None or end.deviation > before.deviation + 1e-6
+    ]
+
+
+def _improve(ours: _Branches, theirs: _Branches, end: _End, reference: np.ndarray) -> _End:
+    """Return an end from which no single exchange of equivalents leads closer."""
+    found: _End | None = end
+    while found is not None:
+        end = found
+        found = _exchanged(ours, theirs, end, reference)
+    return end
+
+
+def _exchanged(ours: _Branches, theirs: _Branches, end: _End, reference: np.ndarray) -> _End | None:
     """Return what lies closer after one atom was given another of its equivalents, if any does."""
-    for siblings in theirs.children if end.deviation > _SAME else ():
+    for siblings in theirs.children:
         codes = [theirs.code[child] for child in siblings]
         for child in siblings:
             if codes.count(theirs.code[child]) > 1:
