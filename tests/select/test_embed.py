@@ -173,9 +173,12 @@ def test_a_small_ring_s_close_atoms_are_not_bonded():
     assert embed_like("C1C2CC1C2", numbers, positions, seed=2) is not None
 
 
-def test_fragments_are_embedded_beside_each_other():
-    molecule = embed("CCO.CCO", seed=1)
-    one, other = map(list, Chem.GetMolFrags(molecule))
+@pytest.mark.parametrize("smiles", ["CCO.CCO", "O.O.O", "[Na+].[Cl-]", "[He].[He]", "[Xe].C"])
+def test_fragments_are_embedded_beside_each_other(smiles):
+    molecule = embed(smiles, seed=1)
     positions = molecule.GetConformer().GetPositions()
-    nearest = np.linalg.norm(positions[one][:, None] - positions[other], axis=2).min()
-    assert 1.5 < nearest < 6.0
+    fragments = [positions[list(atoms)] for atoms in Chem.GetMolFrags(molecule)]
+    for index, one in enumerate(fragments):
+        others = np.concatenate(fragments[:index] + fragments[index + 1 :])
+        nearest = np.linalg.norm(one[:, None] - others, axis=2).min()
+        assert 3.0 - 1e-6 < nearest < 6.0

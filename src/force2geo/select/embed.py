@@ -32,7 +32,7 @@ def embed(text: str, seed: int) -> Any:
     """Return an RDKit molecule with hydrogens and one relaxed conformer, or None.
 
     `text` is a SMILES or InChI. ETKDG, then MMFF94 where it has parameters, else UFF where that
-    has. Fragments start beside each other.
+    has, each fragment by itself; then fragments are put beside each other.
     """
     from rdkit import Chem, rdBase
     from rdkit.Chem import AllChem
@@ -44,12 +44,12 @@ def embed(text: str, seed: int) -> Any:
     with rdBase.BlockLogs():
         if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
             return None
-        _set_apart(molecule)
-        options = {"maxIters": 2000, "ignoreInterfragInteractions": False}
         if AllChem.MMFFHasAllMoleculeParams(molecule):
-            AllChem.MMFFOptimizeMolecule(molecule, **options)
+            AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
         elif AllChem.UFFHasAllMoleculeParams(molecule):
-            AllChem.UFFOptimizeMolecule(molecule, **options)
+            AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+    # Each by itself until here; force fields throw fragments about that start beside each other.
+    _set_apart(molecule)
     return molecule
 
 
