@@ -133,6 +133,7 @@ def test_a_stage_s_settings_hold_what_it_depends_on_and_nothing_else(config):
     drawn = {stage for stage in STAGES if stage_settings(config, stage).get("seed") == 8}
     assert drawn == {"audit", "select", "conformers", "benchmark", "pretrain", "property"}
     config["property"]["sweeps"]["noise"] = [0.3]
+    assert stage_settings(config, "evaluate")["compared"] == ["GFN2-xTB"]
     assert stage_settings(config, "evaluate")["sweeps"] == {"noise": [0.3], "geometry_weight": []}
 
 

@@ -276,7 +276,13 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         backbone = settings["backbone"]
         settings["models"] = {backbone: {"name": backbone, **config["compare"][other]["model"]}}
     if stage == "evaluate":
-        settings |= {"run": config["run"], "sweeps": config["property"]["sweeps"]}
+        # Snakemake does not run a job again for a new input if it has a new output, too.
+        rows = [name for name, entry in config.get("compare", {}).items() if entry]
+        settings |= {
+            "run": config["run"],
+            "sweeps": config["property"]["sweeps"],
+            "compared": rows,
+        }
     return settings
 
 
