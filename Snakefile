@@ -13,10 +13,15 @@ from force2geo.config import (
     STAGES,
     check,
     compared,
+    fingerprint,
     generated_shards,
+    made_by_other_code,
+    own_molecules,
     shard_sources,
     stage_settings,
+    sweep_tables,
 )
+from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
 from force2geo.train.recipes import RECIPES
 
@@ -39,10 +44,13 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/matplotlib").resolve()))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
-# Other potentials that relax D_opt: ASE calculators, and ones trained by another recipe.
+# Other potentials that relax D_opt: ASE calculators, ones trained by another recipe, and files.
 CALCULATORS = compared(config, "calculator")
 RETRAINED = compared(config, "training")
-COMPARED = CALCULATORS + RETRAINED
+CHECKPOINTS = {
+    name: config["compare"][name]["checkpoint"] for name in compared(config, "checkpoint")
+}
+COMPARED = CALCULATORS + RETRAINED + list(CHECKPOINTS)
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
 GPUS = config["resources"]["gpus"]
 # Potentials train on all of them, a process each; other jobs take one.
@@ -50,6 +58,17 @@ TRAIN = (
     f"torchrun --standalone --nproc-per-node {GPUS} -m force2geo.cli" if GPUS > 1 else "force2geo"
 )
 TRAINING_THREADS = config["resources"]["training_threads"]
+
+
+if workflow.is_main_process and Path(RUN).exists():
+    stages = made_by_other_code(Path(RUN))
+    if stages:
+        # Not a reason to run again: a word changed in a comment would cost a week of training.
+        print(
+            f"{RUN}: another version of the package's code made results of: {', '.join(stages)}."
+            f" `snakemake --forcerun {' '.join(stages)}` makes them again.",
+            file=sys.stderr,
+        )
 
 
 def other(names):

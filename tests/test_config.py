@@ -1,14 +1,32 @@
 """The configuration: what is valid, and what the errors say."""
 
 import copy
+import inspect
+import json
+import os
 
 import pytest
 import yaml
 
-from force2geo.config import STAGES, check, generated_shards, shard_sources, stage_settings
+from force2geo.config import (
+    STAGES,
+    check,
+    compared,
+    fingerprint,
+    generated_shards,
+    made_by_other_code,
+    missing_import,
+    own_molecules,
+    shard_sources,
+    stage_settings,
+    sweep_tables,
+)
 from force2geo.errors import UserError
-from force2geo.potentials.registry import BACKBONES
+from force2geo.files import code_version
+from force2geo.potentials.registry import BACKBONES, VARIANTS
 from force2geo.train.recipes import RECIPES
+
+SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 
 
 @pytest.fixture
@@ -50,8 +68,48 @@ def test_shipped_configs_are_valid(config, schema, repository):
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
         ({"compare": {"x": {}}}, "compare.x: "),
-        ({"compare": {"x": {"calculator": "a:B", "training": {}}}}, "compare.x"),
-        ({"compare": {"x": {"model": {}, "training": {}}}}, "compare.x.model: 'cutoff'"),
+        ({"compare": {"x": {"calculator": "a:B", "training": {}}}}, "compare.x: give a calculator"),
+        ({"compare": {"x": {"training": {}}}}, "compare.x: give a calculator"),
+        (
+            {"compare": {"x": {"checkpoint": "config.yaml", "options": {}}}},
+            "compare.x: give a calculator (and options), a checkpoint, or a model and its training",
+        ),
+        (
+            {"compare": {"x": {"checkpoint": "no.pt"}}},
+            "compare.x.checkpoint: no such file or folder 'no.pt'",
+        ),
+        ({"compare": {"x": {"model": {}, "training": {}}}}, "compare.x.model: 'basis_size' is a"),
+        (
+            {"compare": {"x": {"model": SMALL | {"lmax": 2}, "training": {}}}},
+            "unknown key 'compare.x.model.lmax'; known here: basis_size, cutoff",
+        ),
+        (
+            {"compare": {"Force2Geo": {"calculator": "tblite.ase:TBLite"}}},
+            "compare.Force2Geo: that is the row of this run's own potential",
+        ),
+        (
+            {"compare": {"x": {"calculator": "nowhere:Thing"}}},
+            "compare.x.calculator: no module 'nowhere' is installed",
+        ),
+        (
+            {"compare": {"x": {"calculator": "ase.calculators.lj:LennardJone"}}},
+            "compare.x.calculator: the module 'ase.calculators.lj' has no 'LennardJone'",
+        ),
+        ({"models": {"painn": {"lmax": 2}}}, "unknown key 'models.painn.lmax'"),
+        ({"models": {"schnet": {"variant": "published"}}}, "models.schnet.variant: 'published'"),
+        (
+            {"select": {"fractions": {"train": 0.6, "val": 0.5, "test": 0.6}}},
+            "select.fractions: 0.6 + 0.5 + 0.6 is 1.7; they must add up to 1",
+        ),
+        ({"select": {"fractions": {"train": 0.6, "val": 0.1, "test": 0.1}}}, "is 0.8; they must"),
+        ({"curate": {"name_pattern": "(?P<cid>[0-9"}}, "curate.name_pattern: not a regular"),
+        ({"curate": {"name_pattern": "(?P<cid>[0-9]+)"}}, "curate.name_pattern: must have"),
+        ({"benchmark": {"batch_size": {"painn": None}}}, "benchmark.batch_size.painn: None"),
+        (
+            {"property": {"sweeps": {"noise": ["1e-5"]}}},
+            "property.sweeps.noise.0: '1e-5' is not of type 'number' (in YAML, a number in powers "
+            "of ten has a point: 1.0e-5)",
+        ),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
     ],
 )
@@ -66,10 +124,93 @@ def test_a_stage_s_settings_hold_what_it_depends_on_and_nothing_else(config):
     config["relax"]["max_steps"] = 7
     config["models"]["schnet"]["layers"] = 9
     changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
-    assert changed == {"relax", "compare", "benchmark", "property"}
+    assert changed == {"relax", "benchmark", "property"}
+    assert stage_settings(config, "compare.GFN2-xTB") == {
+        **config["relax"],
+        "potentials": {"GFN2-xTB": config["compare"]["GFN2-xTB"]},
+    }
     config["seed"] += 1
-    changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
-    assert {"curate", "pack", "dft"} & changed == set()
+    drawn = {stage for stage in STAGES if stage_settings(config, stage).get("seed") == 8}
+    assert drawn == {"audit", "select", "conformers", "benchmark", "pretrain", "property"}
+    config["property"]["sweeps"]["noise"] = [0.3]
+    assert stage_settings(config, "evaluate")["compared"] == ["GFN2-xTB"]
+    assert stage_settings(config, "evaluate")["sweeps"] == {"noise": [0.3], "geometry_weight": []}
+
+
+def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config, schema):
+    config["benchmark"]["batch_size"].pop("painn")
+    with pytest.raises(UserError, match=r"benchmark\.batch_size: has no value for 'painn'"):
+        check(config, schema)
+    config["benchmark"]["backbones"] = ["schnet"]
+    check(config, schema)
+
+
+def test_models_left_out_are_named(config, schema):
+    del config["models"]["painn"]["basis_size"]
+    with pytest.raises(UserError, match=r"config: models\.painn: 'basis_size' is a required"):
+        check(config, schema)
+
+
+def test_a_schema_s_backbone_is_what_the_code_builds(config, schema):
+    models = yaml.safe_load(schema.read_text())["properties"]["models"]["properties"]
+    for name, described in models.items():
+        for variant in described["properties"]["variant"]["enum"]:
+            taken = set(inspect.signature(VARIANTS[variant][name]).parameters)
+            assert taken == set(described["properties"]) - {"variant"}
+            assert taken == set(described["required"])
+        assert [v for v in VARIANTS if name in VARIANTS[v]] == described["properties"]["variant"][
+            "enum"
+        ]
+
+
+def test_rows_of_table_3_can_be_taken_away_and_brought_as_files(config, schema):
+    config["compare"] |= {"GFN2-xTB": None, "file": {"checkpoint": "config.yaml"}}
+    check(config, schema)
+    assert compared(config, "calculator") == [] and compared(config, "checkpoint") == ["file"]
+
+
+def test_a_calculator_is_found_without_importing_it(tmp_path, monkeypatch):
+    (tmp_path / "lazy_one.py").write_text("import nothing_such\nfrom x import A as B\nC = 1\n")
+    (tmp_path / "starred.py").write_text("from x import *\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    lennard_jones = "ase.calculators.lj:LennardJones"
+    for path in ("lazy_one:B", "lazy_one:C", "starred:D", "math:sin", lennard_jones):
+        assert missing_import(path) == "", path
+    assert missing_import("lazy_one:A") == "the module 'lazy_one' has no 'A'"
+    assert missing_import("lazy_one.more:A") == "no module 'lazy_one.more' is installed"
+
+
+def test_tables_of_sweeps(config):
+    assert sweep_tables(config) == []
+    config["property"]["sweeps"] = {"noise": [0.1], "geometry_weight": []}
+    assert sweep_tables(config) == ["table11"]
+    config["property"]["sweeps"] = {"geometry_weight": [0.1]}
+    assert sweep_tables(config) == ["table12"]
+
+
+def test_results_of_other_code_are_told(tmp_path):
+    for name, code in (("select", code_version()), ("relax", "0.1.0 source 0123456789ab")):
+        record = {"stage": name, "code": code}
+        (tmp_path / f"{name}.provenance.json").write_text(json.dumps(record))
+    assert made_by_other_code(tmp_path) == ["relax"]
+    # Another commit of the same sources is the same code.
+    record = {"stage": "select", "code": code_version().partition(" commit ")[0] + " commit abc"}
+    (tmp_path / "select.provenance.json").write_text(json.dumps(record))
+    assert made_by_other_code(tmp_path) == ["relax"]
+
+
+def test_a_folder_s_fingerprint_tells_of_every_file_in_it(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a.log").write_text("a")
+    seen = {fingerprint(str(tmp_path))}
+    (tmp_path / "deep/b.log").write_text("b")
+    seen.add(fingerprint(str(tmp_path)))
+    os.utime(tmp_path / "deep/b.log", ns=(1, 1))
+    seen.add(fingerprint(str(tmp_path)))
+    (tmp_path / "deep/b.log").rename(tmp_path / "deep/c.log")
+    seen.add(fingerprint(str(tmp_path)))
+    assert len(seen) == 4 and fingerprint(str(tmp_path)) in seen
+    assert fingerprint(str(tmp_path / "deep/a.log")) == ""
 
 
 def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
@@ -80,7 +221,6 @@ def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
     assert mine["epochs"] == 3 and mine["models"] == {"painn": {"name": "painn", **model}}
     same = set(plain) - {"epochs", "models"}
     assert {key: plain[key] for key in same} == {key: mine[key] for key in same}
-    assert set(stage_settings(config, "compare")["potentials"]) == {"GFN2-xTB"}
 
 
 def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):
@@ -106,6 +246,10 @@ def test_shards_are_archives_or_folders_of_logs_or_generated(tmp_path):
     (tmp_path / "mine.smi").write_text("O\nC\nN water\n")
     config |= {"raw": {"logs": []}}
     config["generate"]["molecules"] = str(tmp_path / "mine.smi")
-    shards = {"generated_00000": ["990000001", "990000002"], "generated_00001": ["990000003"]}
-    assert generated_shards(config) == shards
+    shards = generated_shards(config)
+    assert {name: len(cids) for name, cids in shards.items()} == {
+        "generated_00000": 2, "generated_00001": 1,
+    }  # fmt: skip
+    assert [cid for cids in shards.values() for cid in cids] == list(own_molecules(config))
+    assert list(own_molecules(config).values()) == ["O", "C", "N"]
     assert shard_sources(config)["generated_00001"] == "results/x/generated/generated_00001.tar"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from force2geo.cli import main
 from force2geo.dft import generate as protocol
 from force2geo.dft.audit import check_energy
-from force2geo.dft.generate import Settings, generate
+from force2geo.dft.generate import Settings, folder_name, generate
 from force2geo.errors import UserError
 from force2geo.logs import read_log
 from force2geo.molecules import read_molecules
@@ -35,7 +36,8 @@ def test_each_stage_starts_where_the_last_one_ended(tmp_path, water, monkeypatch
     monkeypatch.setattr(protocol, "find_mopac", lambda: program)
     report = generate(water, tmp_path / "out", Settings())
     assert report.error == "" and [s.stage for s in report.stages] == list(STAGES)
-    logs = [read_log(tmp_path / f"out/000000962/000000962.{stage}.log") for stage in STAGES]
+    home = tmp_path / "out" / folder_name(Settings()) / "000000962"
+    logs = [read_log(home / f"000000962.{stage}.log") for stage in STAGES]
     assert [log.method for log in logs] == ["pm3" if mopac else "gfn2-xtb", "hf", "b3lyp"]
     assert logs[2].functional == "b3lyp(vwn5)" and logs[2].spherical is False
     for log in logs:
@@ -56,25 +58,71 @@ def test_a_stage_that_fails_ends_its_molecule_and_no_other(tmp_path, water, monk
     monkeypatch.setattr(protocol, "_relax_with_pyscf", explode)
     report = generate(water, tmp_path, Settings())
     assert report.error == "hf: ArithmeticError: the SCF exploded"
-    assert json.loads((tmp_path / "000000962/000000962.json").read_text())["error"]
-    assert (tmp_path / "000000962/000000962.pm3.log").exists()
-    assert not (tmp_path / "000000962/000000962.hf.log").exists()
+    home = tmp_path / folder_name(Settings()) / "000000962"
+    assert json.loads((home / "000000962.json").read_text())["error"]
+    assert (home / "000000962.pm3.log").exists() and not (home / "000000962.hf.log").exists()
 
 
-def test_logs_of_other_settings_or_molecules_are_not_taken_for_done(tmp_path, water):
-    log = tmp_path / "000000962/000000962.pm3.log"
-    times = []
-    for settings in (Settings(max_steps=1), Settings(max_steps=1), Settings(max_steps=2)):
-        report = generate(water, tmp_path, settings)
-        assert "not converged" in report.error
+def logs_below(folder):
+    """Return `{path: time of its last change}` of all logs, those put aside too."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.log")}
+
+
+@pytest.fixture
+def only_first_stage(monkeypatch):
+    """Hartree-Fock and DFT fail at once."""
+    monkeypatch.setattr(protocol, "_relax_with_pyscf", lambda *_: 1 / 0)
+
+
+def test_no_other_settings_cost_a_computed_log(tmp_path, water, only_first_stage):
+    generate(water, tmp_path, Settings())
+    before = logs_below(tmp_path)
+    assert [path.name for path in before] == ["000000962.pm3.log"]
+    # A tighter threshold is another relaxation, in a folder of its own.
+    generate(water, tmp_path, Settings(force_threshold=0.01))
+    assert len(logs_below(tmp_path)) == 2 and before.items() <= logs_below(tmp_path).items()
+    # One that ended is the same under any limit of steps.
+    for max_steps in (500, 3):
+        generate(water, tmp_path, Settings(max_steps=max_steps))
+        assert len(logs_below(tmp_path)) == 2 and before.items() <= logs_below(tmp_path).items()
+
+
+def test_a_relaxation_cut_by_its_limit_is_made_again_under_a_higher_one(
+    tmp_path, water, only_first_stage
+):
+    log = tmp_path / folder_name(Settings()) / "000000962/000000962.pm3.log"
+    times, steps = [], []
+    for max_steps in (1, 1, 2, 1, 200):
+        report = generate(water, tmp_path, Settings(max_steps=max_steps))
         times.append(log.stat().st_mtime_ns)
-    assert times[0] == times[1] < times[2]
+        steps.append(len(read_log(log).energies))
+        assert ("not converged" in report.error) == (max_steps < 200)
+    assert times[0] == times[1] < times[2] == times[3] < times[4]
+    assert steps[:4] == [2, 2, 3, 3] and steps[4] > 3
+    # The cut ones are put aside, not removed.
+    aside = sorted(path for path in logs_below(tmp_path) if path != log)
+    assert [len(read_log(path).energies) for path in aside] == [2, 3]
+
+
+def test_another_molecule_under_a_cid_takes_no_log_and_costs_none(
+    tmp_path, water, only_first_stage
+):
+    home = tmp_path / folder_name(Settings()) / water.cid
+    log = home / f"{water.cid}.pm3.log"
+    generate(water, tmp_path, Settings())
+    before = log.read_bytes(), log.stat().st_mtime_ns
+    generate(replace(water, inchi="InChI=1S/H3N/h1H3"), tmp_path, Settings())
+    assert len(read_log(log).atomic_numbers) == 4
+    # The first one comes back, and is not computed again.
+    generate(water, tmp_path, Settings())
+    assert (log.read_bytes(), log.stat().st_mtime_ns) == before
+    assert len(logs_below(tmp_path)) == 2
 
 
 def test_lists_of_molecules(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("cid,smiles\n5,C\n,O\n")
-    assert [m.cid for m in read_molecules(path)] == ["000000005", "990000002"]
+    assert [m.cid for m in read_molecules(path)] == ["000000005", WATER]
     for text, message in (
         ("name\nx\n", "needs a column"), ("smiles\n\nC\n\"\"\n", "neither"),
         ("cid,smiles\n5,C\n5,O\n", "twice"), ("cid,smiles\nx,C\n", "not a CID"),
@@ -82,6 +130,26 @@ def test_lists_of_molecules(tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_molecules(path)
+
+
+# 500000000 + the first 8 bytes of SHA-256 of XLYOFNOQVPJJNP-UHFFFAOYSA-N, modulo 490000000.
+WATER = "911307401"
+
+
+def test_a_molecule_s_number_does_not_depend_on_the_list(tmp_path):
+    def numbers(*lines):
+        (tmp_path / "mine.smi").write_text("\n".join(lines))
+        return {m.smiles: m.cid for m in read_molecules(tmp_path / "mine.smi")}
+
+    first = numbers("O", "CCO", "nonsense")
+    assert first["O"] == WATER and len(set(first.values())) == 3
+    more = numbers("N", "nonsense", "CCO", "O")
+    assert first.items() <= more.items()
+    # Ways of writing one molecule give one number; tautomers share the InChIKey and take two.
+    assert numbers("OCC")["OCC"] == first["CCO"]
+    one, other = numbers("Oc1ccccn1", "O=c1cccc[nH]1"), numbers("O=c1cccc[nH]1", "Oc1ccccn1")
+    assert one == other and len(set(one.values())) == 2
+    assert min(map(int, more.values())) >= 500_000_000 and max(map(len, more.values())) == 9
 
 
 def stage_of(log, **more):

@@ -3,71 +3,8 @@
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-FILES = ("Snakefile", "config.yaml", "workflow", "slurm")
-
-
-@pytest.fixture(scope="module")
-def checkout(repository, tmp_path_factory):
-    """A copy of what a run needs, with one small shard of the demo's logs."""
-    folder = tmp_path_factory.mktemp("with space") / "check out"
-    folder.mkdir()
-    for name in FILES:
-        source = repository / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.tar.xz"))
-        else:
-            shutil.copy(source, folder / name)
-    demo = Path("workflow/resources/demo")
-    shutil.copy(repository / demo / "shard_000.tar.xz", folder / demo)
-    shutil.copy(repository / "tests/workflow/mini.yaml", folder)
-    return folder
-
-
-def snakemake(folder, *arguments, configs=("mini.yaml",), change=None, check=True):
-    # Nothing may be written outside the checkout: the home is a folder nobody can write to.
-    home = folder.parent / "home"
-    home.mkdir(exist_ok=True)
-    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(folder / ".cache")}
-    if change is not None:
-        (folder / "change.yaml").write_text(json.dumps(change))
-        configs = [*configs, "change.yaml"]
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(
-        ["timeout", "-k", "5", "500", "snakemake", "--configfile", *configs, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    text = done.stdout + done.stderr
-    assert not check or done.returncode == 0, text[-6000:] + failed_logs(folder)
-    return text
-
-
-def failed_logs(folder):
-    logs = folder / "results/mini/logs"
-    return "".join(f"\n== {p}\n{p.read_text()[-1500:]}" for p in logs.rglob("*.log"))
-
-
-def planned(folder, change):
-    """The rules a dry run would execute, the settings' rule and `all` left out."""
-    text = snakemake(folder, "-n", "--quiet", "rules", change=change)
-    found = re.findall(r"^(\w+) +\d+$", text, re.MULTILINE)
-    return set(found) - {"total", "all", "settings"}
-
-
-@pytest.fixture(scope="module")
-def finished(checkout):
-    snakemake(checkout, "--cores", "2")
-    return checkout
 
 
 def test_every_stage_runs_and_the_page_is_complete(finished):
@@ -96,13 +33,18 @@ def test_every_computed_cell_leads_to_its_checkpoint_settings_and_inputs(finishe
     assert seen > 10
 
 
-def test_a_second_run_does_nothing(finished):
+def test_a_second_run_does_nothing(finished, snakemake):
     assert "Nothing to be done" in snakemake(finished, "--cores", "2")
 
 
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
+        ({"compare": {"GFN2-xTB": None}}, {"evaluate", "report"}),
+        ({"compare": {"mine": {"checkpoint": "results/mini/pretrain/model.pt"}}},
+             {"relax", "dft", "evaluate", "report"}),
+        ({"property": {"sweeps": {"geometry_weight": [1e-5]}}},
+             {"property", "evaluate", "report"}),
         ({"relax": {"max_steps": 6}},
              {"relax", "compare", "dft", "property", "evaluate", "report"}),
         ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
@@ -116,11 +58,11 @@ def test_a_second_run_does_nothing(finished):
          {"pretrain", "relax", "dft", "property", "evaluate", "report"}),
     ],
 )  # fmt: skip
-def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages):
+def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages, planned):
     assert planned(finished, change) == stages
 
 
-def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
+def test_a_touched_input_reruns_its_shard_and_what_follows(finished, snakemake):
     archive = finished / "workflow/resources/demo/shard_000.tar.xz"
     before = archive.stat()
     content = archive.read_bytes()
@@ -137,22 +79,14 @@ def test_a_touched_input_reruns_its_shard_and_what_follows(finished):
     assert all(row[-1] == "no update" for row in rows if "settings/" in row[0])
 
 
-def test_bad_config_is_one_line(checkout):
-    text = snakemake(checkout, "-n", change={"relax": {"max_step": 5}}, check=False)
-    lines = [line for line in text.splitlines() if "max_step" in line]
-    assert lines == ["config: unknown key 'relax.max_step'; known here: batch_atoms, "
-                     "force_threshold, max_steps, optimizer"]  # fmt: skip
-    assert "Traceback" not in text
-
-
-def test_paper_settings_plan(checkout):
+def test_paper_settings_plan(checkout, snakemake):
     text = snakemake(checkout, "-n", "--quiet", "rules", configs=["workflow/config/paper.yaml"])
     # Six recipes on two splits, and the twelve values of tables 11 and 12.
     assert re.search(r"^property +24$", text, re.MULTILINE)
     assert re.search(r"^benchmark +2$", text, re.MULTILINE)
 
 
-def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
+def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
     def asking(gpus):
         change = {"resources": {"gpus": gpus}}
         text = snakemake(checkout, "--profile", "slurm", "-npF", "all", change=change)
@@ -167,24 +101,50 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout):
     assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
 
 
-def test_own_molecules_are_relaxed_and_curated(checkout):
-    (checkout / "mine.smi").write_text("[H][H]\nO\nnonsense\n")
-    change = {
-        "run": "own", "raw": {"logs": [], "identifiers": None},
-        "generate": {"molecules": "mine.smi", "shard_size": 2},
-    }  # fmt: skip
-    target = "results/own/store/statistics.json"
-    snakemake(checkout, "--cores", "2", target, change=change)
-    found = json.loads((checkout / target).read_text())
-    assert found["trajectories"] == 2 and found["elements"] == ["H", "O"]
-    assert found["dft_1st"]["status"] == {"converged": 2}
-    reports = sorted((checkout / "results/own/generated/reports").glob("*.json"))
-    errors = [json.loads(path.read_text())["error"] for path in reports]
-    assert errors[:2] == ["", ""] and "Open Babel" in errors[2]
-    # A log that is there is not computed again.
-    log = checkout / "results/own/generated/logs/990000002/990000002.dft_1st.log"
-    before = log.stat().st_mtime_ns
-    reports[1].unlink()
-    report = str(reports[1].relative_to(checkout))
-    text = snakemake(checkout, "--cores", "2", report, change=change)
-    assert log.stat().st_mtime_ns == before and "rule generate" in text
+def test_what_another_version_of_the_code_made_is_named_and_not_made_again(finished, snakemake):
+    assert "another version" not in snakemake(finished, "-n")
+    record = finished / "results/mini/selection.json.provenance.json"
+    text = record.read_text()
+    record.write_text(re.sub(r'("code": "[^"]* source )\w+', r"\g<1>0123456789ab", text))
+    try:
+        told = snakemake(finished, "-n")
+    finally:
+        record.write_text(text)
+    assert "another version of the package's code made results of: select." in told
+    assert "Nothing to be done" in told
+
+
+def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, snakemake):
+    def relax(*molecules, max_steps=200):
+        (checkout / "mine.smi").write_text("\n".join(molecules))
+        change = {
+            "run": "own", "raw": {"logs": [], "identifiers": None},
+            "generate": {"molecules": "mine.smi", "shard_size": 2, "max_steps": max_steps},
+        }  # fmt: skip
+        target = "results/own/store/statistics.json"
+        text = snakemake(checkout, "--cores", "2", target, change=change)
+        return json.loads((checkout / target).read_text()), text
+
+    def logs():
+        return {p: p.stat().st_mtime_ns for p in results.rglob("*.log") if "logs/" in str(p)}
+
+    results = checkout / "results/own/generated/logs"
+    found, _ = relax("[H][H]", "nonsense")
+    assert found["trajectories"] == 1 and found["elements"] == ["H"]
+    assert found["dft_1st"]["status"] == {"converged": 1}
+    reports = (checkout / "results/own/generated/reports").glob("*.json")
+    errors = {r["smiles"]: r["error"] for r in (json.loads(p.read_text()) for p in reports)}
+    assert errors["[H][H]"] == "" and "Open Babel" in errors["nonsense"]
+    before = logs()
+    assert len(before) == 3
+    # Another molecule on top of the list is the only one that is computed.
+    found, text = relax("[He]", "[H][H]", "nonsense")
+    assert (
+        found["trajectories"] == 2
+        and len(re.findall(r"^(?:local)?rule generate:", text, re.M)) == 1
+    )
+    assert before.items() <= logs().items()
+    # Under another limit of steps nothing is.
+    before = logs()
+    found, _ = relax("[He]", "[H][H]", "nonsense", max_steps=100)
+    assert found["trajectories"] == 2 and logs() == before

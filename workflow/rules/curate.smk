@@ -16,6 +16,8 @@ rule curate:
     benchmark:
         f"{RUN}/benchmarks/curate/{{shard}}.tsv"
     params:
+        # A folder's own time does not tell of files changed inside.
+        files=lambda wildcards: fingerprint(SHARDS[wildcards.shard]),
         identifiers=lambda wildcards, input: (
             f"--identifiers {shlex.quote(str(input.identifiers))}" if input.identifiers else ""
         ),

@@ -1,4 +1,4 @@
-TABLES = ["tableA3", "table2", "table3", "table4", "table6"]
+TABLES = ["tableA3", "table2", "table3", "table4", "table6", *sweep_tables(config)]
 FIGURES = [
     "snapshots",
     "steps",

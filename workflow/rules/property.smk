@@ -40,7 +40,7 @@ rule property:
     wildcard_constraints:
         split="random|scaffold",
         recipe="|".join(RECIPES),
-        variant=r"(\.(noise|geometry_weight)=[0-9.]+)?",
+        variant=r"(\.(noise|geometry_weight)=[0-9.]+(e[+-]?[0-9]+)?)?",
     threads: TRAINING_THREADS
     resources:
         gpu=min(GPUS, 1),

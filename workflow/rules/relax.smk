@@ -1,7 +1,12 @@
+def potential(wildcards):
+    """The checkpoint that relaxes."""
+    return CHECKPOINTS.get(wildcards.other[1:]) or f"{RUN}/pretrain{wildcards.other}/model.pt"
+
+
 rule relax:
     input:
         settings=f"{RUN}/settings/relax.json",
-        model=f"{RUN}/pretrain{{other}}/model.pt",
+        model=potential,
         conformers=f"{RUN}/packed/downstream.h5",
         selection=f"{RUN}/selection.json",
     output:
@@ -12,7 +17,7 @@ rule relax:
         f"{RUN}/benchmarks/relax/{{set}}{{other}}.tsv"
     wildcard_constraints:
         set="d_opt|subset",
-        other=other(RETRAINED),
+        other=other(RETRAINED + list(CHECKPOINTS)),
     threads: TRAINING_THREADS
     resources:
         gpu=min(GPUS, 1),
@@ -24,7 +29,7 @@ rule relax:
 
 rule compare:
     input:
-        settings=f"{RUN}/settings/compare.json",
+        settings=f"{RUN}/settings/compare.{{potential}}.json",
         conformers=f"{RUN}/packed/downstream.h5",
         selection=f"{RUN}/selection.json",
     output:

@@ -4,7 +4,13 @@ rule settings:
     output:
         f"{RUN}/settings/{{stage}}.json",
     wildcard_constraints:
-        stage="|".join([*STAGES, *(re.escape(f"pretrain.{name}") for name in RETRAINED)]),
+        stage="|".join(
+            [
+                *STAGES,
+                *(re.escape(f"pretrain.{name}") for name in RETRAINED),
+                *(re.escape(f"compare.{name}") for name in CALCULATORS),
+            ]
+        ),
     params:
         values=lambda wildcards: json.dumps(stage_settings(config, wildcards.stage)),
     shell:

@@ -15,11 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
         "examples:\n  force2geo generate --molecules mine.smi --out generated --workers 2\n"
-        "  force2geo generate --molecules mine.csv --cid 990000003 --out generated\n\n"
+        "  force2geo generate --molecules mine.csv --cid 962 --out generated\n\n"
         "needs: pip install 'force2geo[generate]'; the first stage is PM3 where MOPAC is "
-        "installed,\nelse GFN2-xTB. A stage whose log is there is not done again. The folder is "
-        "what `force2geo curate\n--logs` takes. In the workflow: set generate.molecules in the "
-        "config"
+        "installed,\nelse GFN2-xTB. Each settings have a folder in that of --out, which is what "
+        "`force2geo curate\n--logs` takes; a stage whose log is there is not done again. A "
+        "molecule without CID has a number\nthat follows from its InChIKey. In the workflow: set "
+        "generate.molecules in the config"
     )
     add_settings(parser, required=False)
     parser.add_argument(
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from force2geo.config import read_settings
-    from force2geo.dft.generate import Settings
+    from force2geo.dft.generate import Settings, folder_name
     from force2geo.dft.pool import generate_all
     from force2geo.errors import UserError
     from force2geo.files import write_text
@@ -60,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{report.cid} {report.smiles or report.inchi}: {report.error or steps}")
     if args.report is not None:
         cid = molecules[0].cid
-        write_text(args.report, (args.out / cid / f"{cid}.json").read_text(encoding="utf-8"))
-    print(f"{len(molecules) - failed} of {len(molecules)} molecules relaxed to the end")
+        made = args.out / folder_name(settings) / cid / f"{cid}.json"
+        write_text(args.report, made.read_text(encoding="utf-8"))
+    print(
+        f"{len(molecules) - failed} of {len(molecules)} molecules relaxed to the end; logs in "
+        f"{args.out / folder_name(settings)}"
+    )
     return 0

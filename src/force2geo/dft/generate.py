@@ -3,7 +3,8 @@
 InChI or SMILES → Open Babel 3D → PM3 (MOPAC) or GFN2-xTB (tblite) → RHF/STO-6G → B3LYP/6-31G*
 (PySCF with geomeTRIC), each stage from where the last one ended (Force2Geo, appendix A.1). Each
 stage leaves the log of its program, named as `curate` reads it, and is not done again when its
-log is there and was made of the same molecule with the same settings.
+log is there and was made of the same molecule with the same settings. No log is ever removed:
+settings have a folder each, and what gives way in it is put aside.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from force2geo.dft.level import Level, build_mean_field, on_gpu
 from force2geo.dft.starts import Geometry, find_mopac, first_geometry, relax_semiempirically
 from force2geo.errors import UserError
-from force2geo.files import atomic_path, write_json, write_text
+from force2geo.files import atomic_path, hash_value, write_json, write_text
 from force2geo.logs import Log, read_log
 
 if TYPE_CHECKING:
@@ -112,15 +113,47 @@ def _next(log: Log) -> Geometry:
     return Geometry(log.atomic_numbers, log.positions[-1], log.charge, log.multiplicity)
 
 
-def _drop_others(home: Path, molecule: Molecule, settings: Settings) -> None:
-    """Remove logs that another molecule under this CID, or other settings, left."""
-    mine = {"molecule": asdict(molecule), "settings": asdict(settings)}
-    note = home / "made_with.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == mine:
-        return
-    for path in home.glob(f"{molecule.cid}.*.log"):
-        path.unlink()
+def _without_limit(settings: Settings) -> dict[str, Any]:
+    # A relaxation that ended is the same under any limit of steps.
+    return {key: value for key, value in asdict(settings).items() if key != "max_steps"}
+
+
+def folder_name(settings: Settings) -> str:
+    """Return the name of the folder for all logs of these settings."""
+    return hash_value(_without_limit(settings))[:8]
+
+
+def _home(folder: Path, molecule: Molecule, settings: Settings) -> Path:
+    """Return the folder of a molecule's logs; another molecule's under this CID are put aside."""
+    home, mine = folder / folder_name(settings) / molecule.cid, asdict(molecule)
+    note = home / "made_of.json"
+    made_of = json.loads(note.read_text(encoding="utf-8")) if note.exists() else mine
+    if made_of != mine:
+        home.rename(_aside(home, made_of))
+    if not note.exists() and _aside(home, mine).exists():
+        _aside(home, mine).rename(home)
+    write_json(home.parent / "settings.json", _without_limit(settings))
     write_json(note, mine)
+    return home
+
+
+def _aside(home: Path, molecule: dict[str, str]) -> Path:
+    return home.with_name(f".{home.name}.{hash_value(molecule)[:8]}")
+
+
+def _is_done(target: Path, max_steps: int) -> bool:
+    """Say whether a stage's log is there; one that a lower limit of steps cut is put aside."""
+    note = target.with_name("step_limits.json")
+    limits = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+    if target.exists():
+        limit = limits.get(target.name, max_steps)
+        if limit >= max_steps or read_log(target).converged:
+            return True
+        shorter = target.parent / ".shorter" / f"{target.stem}.{limit}.log"
+        shorter.parent.mkdir(exist_ok=True)
+        target.rename(shorter)
+    write_json(note, limits | {target.name: max_steps})
+    return False
 
 
 def generate(
@@ -129,14 +162,13 @@ def generate(
     settings: Settings,
     progress: Callable[[str], Any] = lambda _: None,
 ) -> Report:
-    """Run the protocol on one molecule; its logs go to `folder/<cid>/`.
+    """Run the protocol on one molecule; its logs go to `folder/<settings>/<cid>/`.
 
     What goes wrong ends the molecule and is in the report, which is also written as
     `<cid>.json`; the stages before it are kept. `UserError` when a program is missing.
     """
     report = Report(molecule.cid, molecule.smiles, molecule.inchi)
-    home = folder / molecule.cid
-    _drop_others(home, molecule, settings)
+    home = _home(folder, molecule, settings)
 
     def stage(name: str, compute: Callable[[Path], None]) -> Log:
         progress(name)
@@ -144,7 +176,7 @@ def generate(
         entry = StageReport(name)
         report.stages.append(entry)
         try:
-            if not target.exists():
+            if not _is_done(target, settings.max_steps):
                 compute(target)
             log = read_log(target)
         except UserError:
@@ -157,7 +189,7 @@ def generate(
         entry.program, entry.steps = f"{log.program} {log.version}".strip(), len(log.energies)
         entry.converged = log.converged
         if not log.converged:
-            entry.error = f"not converged in {settings.max_steps} steps"
+            entry.error = f"not converged in {len(log.energies)} steps"
             raise StageError
         return log
 

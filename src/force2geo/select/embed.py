@@ -2,101 +2,113 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.select.superpose import superpose
+from force2geo.select.matching import Bonded, closest
 
-_MAX_MAPPINGS = 256
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Å between the boxes around two fragments that are put beside each other.
+_GAP = 3.0
+# Atoms within so many times the sum of their covalent radii are bonded.
+_BOND_FACTORS = (1.3, 1.2, 1.1)
 
 
-def embed(smiles: str, seed: int) -> Any:
+def parse(text: str) -> Any:
+    """Return the RDKit molecule of a SMILES or InChI, without hydrogens; None if it is neither."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = (
+            Chem.MolFromInchi(text) if text.startswith("InChI=") else Chem.MolFromSmiles(text)
+        )
+    return molecule if molecule is not None and molecule.GetNumAtoms() else None
+
+
+def embed(text: str, seed: int) -> Any:
     """Return an RDKit molecule with hydrogens and one relaxed conformer, or None.
 
-    ETKDG, then MMFF94 where it has parameters, else UFF where that has.
+    `text` is a SMILES or InChI. ETKDG, then MMFF94 where it has parameters, else UFF where that
+    has, each fragment by itself; then fragments are put beside each other.
     """
-    from rdkit import Chem, RDLogger
+    from rdkit import Chem, rdBase
     from rdkit.Chem import AllChem
 
-    RDLogger.DisableLog("rdApp.*")
-    parsed = Chem.MolFromSmiles(smiles)
+    parsed = parse(text)
     if parsed is None:
         return None
     molecule = Chem.AddHs(parsed)
-    if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
-        return None
-    if AllChem.MMFFHasAllMoleculeParams(molecule):
-        AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
-    elif AllChem.UFFHasAllMoleculeParams(molecule):
-        AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+    with rdBase.BlockLogs():
+        if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
+            return None
+        if AllChem.MMFFHasAllMoleculeParams(molecule):
+            AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
+        elif AllChem.UFFHasAllMoleculeParams(molecule):
+            AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+    # Each by itself until here; force fields throw fragments about that start beside each other.
+    _set_apart(molecule)
     return molecule
 
 
-def _skeleton(molecule: Any) -> Any:
-    """Return a copy with single bonds and no charges: connectivity alone."""
+def _set_apart(molecule: Any) -> None:
+    """Put fragments, which RDKit embeds each about the origin, in a row."""
     from rdkit import Chem
 
-    plain = Chem.RWMol(molecule)
-    for bond in plain.GetBonds():
-        bond.SetBondType(Chem.BondType.SINGLE)
-        bond.SetIsAromatic(False)
-        bond.SetStereo(Chem.BondStereo.STEREONONE)
-    for atom in plain.GetAtoms():
-        atom.SetIsAromatic(False)
-        atom.SetFormalCharge(0)
-        atom.SetNoImplicit(True)
-        atom.SetNumRadicalElectrons(0)
-        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
-    return plain.GetMol()
+    fragments = Chem.GetMolFrags(molecule)
+    conformer = molecule.GetConformer()
+    positions, right = conformer.GetPositions(), 0.0
+    if len(fragments) == 1:
+        return
+    for fragment in map(list, fragments):
+        positions[fragment, 0] += right - positions[fragment, 0].min()
+        right = positions[fragment, 0].max() + _GAP
+    conformer.SetPositions(np.ascontiguousarray(positions))
 
 
-def _connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Any:
-    from rdkit import Chem, Geometry
+def _connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Iterator[Any]:
+    """Yield the structure with bonds by distance: RDKit's own rule, then ever shorter ones.
+
+    Across small rings atoms come as close as bonded ones.
+    """
+    from rdkit import Chem
     from rdkit.Chem import rdDetermineBonds
 
     molecule = Chem.RWMol()
-    conformer = Chem.Conformer(len(atomic_numbers))
-    for index, (number, point) in enumerate(zip(atomic_numbers, positions, strict=True)):
+    for number in atomic_numbers:
         molecule.AddAtom(Chem.Atom(int(number)))
-        conformer.SetAtomPosition(index, Geometry.Point3D(*map(float, point)))
+    conformer = Chem.Conformer(len(atomic_numbers))
+    conformer.SetPositions(np.ascontiguousarray(positions, dtype=np.float64))
     molecule.AddConformer(conformer)
-    built = molecule.GetMol()
-    rdDetermineBonds.DetermineConnectivity(built)
-    return built
+    for options in ({}, *({"useVdw": True, "covFactor": factor} for factor in _BOND_FACTORS)):
+        built = molecule.GetMol()
+        rdDetermineBonds.DetermineConnectivity(built, **options)
+        yield built
 
 
 def embed_like(
-    smiles: str, atomic_numbers: np.ndarray, reference: np.ndarray, seed: int
+    text: str, atomic_numbers: np.ndarray, reference: np.ndarray, seed: int
 ) -> np.ndarray | None:
     """Return an ETKDG + MMFF94 conformer (n,3) Å in the atom order of `reference` (n,3) Å.
 
-    Equivalent atoms, and mirror images of a molecule whose SMILES gives no configuration, are
-    assigned as lies closest to the reference. None when RDKit cannot embed the molecule or its
-    bonds do not match the reference's.
+    Equivalent atoms, and mirror images of a molecule whose SMILES or InChI gives no
+    configuration, are assigned as lies closest to the reference. None when RDKit cannot embed the
+    molecule or its bonds are not the reference's; orders of bonds, charges and unpaired electrons
+    are no part of the comparison.
     """
     from rdkit import Chem
 
-    molecule = embed(smiles, seed)
+    molecule = embed(text, seed)
     if molecule is None:
         return None
     embedded = molecule.GetConformer().GetPositions()
-    target = _skeleton(_connected(atomic_numbers, reference))
-    if target.GetNumAtoms() != molecule.GetNumAtoms():
-        return None
-    mappings = _skeleton(molecule).GetSubstructMatches(
-        target, uniquify=False, maxMatches=_MAX_MAPPINGS
-    )
-    mirrored = embedded * np.array([-1.0, 1.0, 1.0])
-    specified = any(
-        flag != "?" for _, flag in Chem.FindMolChiralCenters(Chem.MolFromSmiles(smiles), True)
-    )
-    images = [embedded] if specified else [embedded, mirrored]
-    best, smallest = None, np.inf
-    for mapping in mappings:
-        for image in images:
-            candidate = superpose(image[list(mapping)], reference)
-            deviation = float(((candidate - reference) ** 2).sum())
-            if deviation < smallest:
-                best, smallest = candidate, deviation
-    return best
+    centres = Chem.FindMolChiralCenters(parse(text), True)
+    mirrored = [] if centres else [embedded * np.array([-1.0, 1.0, 1.0])]
+    own, images = Bonded.of_rdkit(molecule), [embedded, *mirrored]
+    for connected in _connected(atomic_numbers, reference):
+        found = closest(own, images, Bonded.of_rdkit(connected), reference)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,184 @@
+"""Conformers in another structure's atom order: which atoms are taken for which."""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+from scipy.spatial.transform import Rotation
+
+from force2geo.select.embed import embed, embed_like
+from force2geo.select.matching import Bonded, closest
+from force2geo.select.superpose import rmsd
+
+# Trees, rings and both; many equivalent branches; lines; ions, radicals, fragments, one atom.
+MOLECULES = (
+    "C", "CC", "CCO", "CC(C)(C)C", "O=C=O", "C#C", "CC#CC", "[H][H]", "[He]", "O=P(O)(O)OC",
+    "c1ccccc1", "Cc1c(C)c(C)c(C)c(C)c1C", "CC(C)(C)c1cc(C(C)(C)C)cc(C(C)(C)C)c1", "C1CC2CCC1CC2",
+    "C[Si](C)(C)[Si]([Si](C)(C)C)([Si](C)(C)C)C", "C12C3C4C1C5C2C3C45", "FC(F)(F)C(F)(F)C(F)(F)F",
+    "N[C@@H](C)C(=O)O", "BrC(F)(Cl)I", "[NH4+]", "CC(=O)[O-].[NH4+]", "O.O.O", "[CH3]", "[OH]",
+    "[O-][N+](=O)c1ccccc1", "CCCCCCCC", "c1ccccc1-c1ccccc1", "C[N+](C)(C)C",
+)  # fmt: skip
+
+
+@functools.cache
+def structure(smiles, seed=1):
+    """Return an embedded molecule's elements, positions and bonds."""
+    molecule = embed(smiles, seed)
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
+    return numbers, molecule.GetConformer().GetPositions(), Bonded.of_rdkit(molecule)
+
+
+def permuted(bonded, order):
+    """Return the same bonds with atom `order[i]` at place i."""
+    place = np.argsort(order)
+    return Bonded(
+        [bonded.numbers[atom] for atom in order],
+        [[int(place[other]) for other in bonded.neighbours[atom]] for atom in order],
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(MOLECULES), st.integers(0, 2**31), st.booleans())
+def test_a_molecule_lies_on_any_permutation_of_itself(smiles, seed, mirrored):
+    rng = np.random.default_rng(seed)
+    numbers, positions, bonds = structure(smiles)
+    # Shaken, so that no two equivalent atoms are equal in space, too.
+    positions = positions + rng.normal(scale=0.05, size=positions.shape)
+    order = rng.permutation(len(numbers))
+    reference = positions[order] @ Rotation.random(random_state=seed).as_matrix() + rng.normal(
+        size=3
+    )
+    if mirrored:
+        reference = reference * [1, 1, -1]
+    images = [positions, positions * [-1, 1, 1]]
+    found = closest(bonds, images, permuted(bonds, order), reference)
+    np.testing.assert_allclose(found, reference, atol=1e-6)
+
+
+def automorphisms(bonded):
+    """Return all permutations (k,n) that keep elements and bonds, by plain backtracking."""
+    size, found, taken = len(bonded.numbers), [], []
+
+    def extend():
+        place = len(taken)
+        if place == size:
+            found.append(list(taken))
+            return
+        for atom in range(size):
+            if atom in taken or bonded.numbers[atom] != bonded.numbers[place]:
+                continue
+            held = {taken.index(n) for n in bonded.neighbours[atom] if n in taken}
+            if held == {n for n in bonded.neighbours[place] if n < place}:
+                taken.append(atom)
+                extend()
+                taken.pop()
+
+    extend()
+    return np.array(found)
+
+
+def least_deviation(images, reference):
+    """Return the least RMSD of structures (k,n,3) after superposition, from singular values."""
+    images = images - images.mean(axis=1, keepdims=True)
+    reference = reference - reference.mean(axis=0)
+    covariance = np.einsum("kni,nj->kij", images, reference)
+    values = np.linalg.svd(covariance, compute_uv=False)
+    values[:, 2] *= np.sign(np.linalg.det(covariance))
+    squares = (images**2).sum(axis=(1, 2)) + (reference**2).sum() - 2 * values.sum(axis=1)
+    return np.sqrt(squares.min() / len(reference))
+
+
+@pytest.mark.parametrize(
+    ("smiles", "seed"),
+    [("CC(C)(C)C", 2), ("OCC(O)CO", 2), ("CCCC=O", 2), ("C=C(Br)OC", 2), ("CC(C)N(C)C", 2),
+     ("CS(=O)(=O)C", 2), ("CCc1ccccc1", 2), ("C1CCCC1", 2), ("OCC(F)(F)F", 2), ("C[NH2+]C", 2),
+     ("CC(C)OC", 9), ("CCCCC", 7), ("CCCCC", 10), ("CCOCC", 3)],
+)  # fmt: skip
+def test_no_other_pairing_lies_closer(smiles, seed):
+    numbers, positions, bonds = structure(smiles)
+    rng = np.random.default_rng(3)
+    reference = structure(smiles, seed)[1] + rng.normal(scale=0.3, size=positions.shape)
+    order = rng.permutation(len(numbers))
+    other, reference = permuted(bonds, order), reference[order]
+    pairings = automorphisms(bonds)[:, order]
+    images = [positions, positions * [-1, 1, 1]]
+    found = closest(bonds, images, other, reference)
+    least = min(least_deviation(image[pairings], reference) for image in images)
+    assert np.sqrt(((found - reference) ** 2).sum(axis=1).mean()) == pytest.approx(least, abs=2e-4)
+
+
+@pytest.mark.parametrize("smiles", [s for s in MOLECULES if len(s) < 25 and "." not in s])
+def test_a_conformer_follows_the_order_and_bonds_of_its_reference(smiles):
+    numbers, positions, bonds = structure(smiles, seed=5)
+    order = np.random.default_rng(0).permutation(len(numbers))
+    found = embed_like(smiles, numbers[order], positions[order], seed=5)
+    assert rmsd(found, positions[order]) < 1e-6
+    found = embed_like(smiles, numbers[order], positions[order], seed=6)
+    # Of another conformer, each atom is bonded to the atoms it should be bonded to.
+    for atom, others in enumerate(permuted(bonds, order).neighbours):
+        for other in others:
+            near = np.linalg.norm(found[atom] - found[other])
+            assert near == pytest.approx(
+                np.linalg.norm(positions[order][atom] - positions[order][other]), abs=0.12
+            )
+
+
+def test_an_enantiomer_is_embedded_as_its_smiles_says_and_others_as_lies_closest():
+    for smiles, nearest in (("NC(C)C(=O)O", 0.0), ("N[C@@H](C)C(=O)O", 0.3)):
+        numbers, positions, _ = structure(smiles)
+        assert rmsd(embed_like(smiles, numbers, positions, seed=1), positions) < 1e-6
+        mirrored = positions * [1, 1, -1]
+        found = rmsd(embed_like(smiles, numbers, mirrored, seed=1), mirrored)
+        assert (found < 1e-6) if nearest == 0 else (found > nearest)
+
+
+def test_a_reference_bonded_otherwise_has_no_conformer():
+    numbers, positions, _ = structure("CCO")
+    assert embed_like("COC", numbers, positions, seed=1) is None
+    torn = positions.copy()
+    torn[8] += [0.0, 0.0, 4.0]
+    assert embed_like("CCO", numbers, torn, seed=1) is None
+    # Same bonds and elements, in two molecules rather than one.
+    assert embed_like("C=C.C", *structure("CC.[C]")[:2], seed=1) is None
+
+
+def test_a_ring_that_lacks_a_bond_is_another_molecule():
+    _, positions, bonds = structure("C1C2CC12")  # bicyclobutane
+    one, other = (atom for atom in range(4) if len(bonds.neighbours[atom]) == 4 and sum(
+        bonds.numbers[n] == 6 for n in bonds.neighbours[atom]) == 3)  # fmt: skip
+    opened = [list(others) for others in bonds.neighbours]
+    opened[one].remove(other)
+    opened[other].remove(one)
+    assert closest(bonds, [positions], bonds, positions) is not None
+    assert closest(bonds, [positions], Bonded(bonds.numbers, opened), positions) is None
+
+
+def test_what_is_no_molecule_has_no_conformer():
+    for text in ("", "not smiles", "InChI=1S/nonsense"):
+        assert embed_like(text, np.array([8, 1, 1]), np.eye(3), seed=1) is None
+
+
+def test_inchi_serves_where_there_is_no_smiles():
+    numbers, positions, _ = structure("CCO")
+    found = embed_like("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", numbers, positions, seed=1)
+    assert rmsd(found, positions) < 0.6 and found.shape == positions.shape
+
+
+def test_a_small_ring_s_close_atoms_are_not_bonded():
+    # Bicyclo[1.1.1]pentane: its bridgeheads are 1.87 Å apart.
+    numbers, positions, _ = structure("C1C2CC1C2")
+    assert embed_like("C1C2CC1C2", numbers, positions, seed=2) is not None
+
+
+@pytest.mark.parametrize("smiles", ["CCO.CCO", "O.O.O", "[Na+].[Cl-]", "[He].[He]", "[Xe].C"])
+def test_fragments_are_embedded_beside_each_other(smiles):
+    molecule = embed(smiles, seed=1)
+    positions = molecule.GetConformer().GetPositions()
+    fragments = [positions[list(atoms)] for atoms in Chem.GetMolFrags(molecule)]
+    for index, one in enumerate(fragments):
+        others = np.concatenate(fragments[:index] + fragments[index + 1 :])
+        nearest = np.linalg.norm(one[:, None] - others, axis=2).min()
+        assert 3.0 - 1e-6 < nearest < 6.0
