@@ -14,6 +14,8 @@ def packed(tmp_path):
     writer = PackedWriter(tmp_path / "x.h5", ["dft_1st", "dft_points"])
     for number in range(12):
         numbers = rng.choice([1, 6, 8], size=rng.integers(2, 6))
+        if numbers.sum() % 2:  # neutral singlets all
+            numbers[np.argmax(numbers == 1)] = 6
         centre = 1.5 * rng.normal(size=(len(numbers), 3))
         moves = 0.1 * rng.normal(size=(4, len(numbers), 3))
         energy = -10.0 * numbers.sum() + (moves**2).sum(axis=(1, 2))

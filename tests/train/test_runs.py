@@ -271,7 +271,7 @@ def test_geometry_fine_tuning_starts_from_all_of_the_property_model(tmp_path):
 
 def test_property_predictions_are_of_their_molecules_and_metrics_their_mean_error(tmp_path):
     sets = {name: molecules() for name in ("train", "val")}
-    sets["test"] = molecules([(8, 1, 1), (1, 8), (8, 1, 1, 1)], np.array([1.0, 2.0, 4.0]))
+    sets["test"] = molecules([(8, 1, 1), (8, 8), (8, 8, 1, 1)], np.array([1.0, 2.0, 4.0]))
     prop(tmp_path / "model.pt", sets, batch_atoms=4)
     found = predictions(tmp_path / "model.pt")
     assert found["test/cid"].tolist() == [b"000000000", b"000000001", b"000000002"]
