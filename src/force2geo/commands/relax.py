@@ -136,6 +136,8 @@ def _forces(
         raise UserError("give either --model or --calculator")
     device = potentials.choose_device(args.device)
     if args.model is not None:
+        if _options(args.options):
+            raise UserError("--options are a calculator's, and --model needs none")
         model = load(args.model, device)
 
         def refuse(run: Relaxation) -> str:

@@ -178,7 +178,8 @@ class Model:
             names = (SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
             return f"the model has never seen {', '.join(names)}"
         if [charge, multiplicity] not in self.charge_states():
-            return f"the model has never seen charge {charge:+d} with multiplicity {multiplicity}"
+            sign = "+" if charge > 0 else ""
+            return f"the model has never seen charge {sign}{charge} with multiplicity {multiplicity}"
         return ""
 
     def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:
