@@ -182,7 +182,8 @@ OPTIONS = {
     "--optimizer newton": "choose one of bfgs", "--device tpu": "device 'tpu'",
     "--dtype float16": "invalid choice", "--fmax abc": "invalid float value",
     "--paths p.traj": "give one of .h5", "--calculator x:Y": "either --model or --calculator",
-    "--options '{\"charge\": 1}'": "a calculator's", "--set d_opt": "an input and an output file", "--nonsense 3": "unrecognized arguments",
+    "--options '{\"charge\": 1}'": "a calculator's",
+    "--set d_opt": "an input and an output file", "--nonsense 3": "unrecognized arguments",
 }  # fmt: skip
 
 
