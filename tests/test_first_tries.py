@@ -15,6 +15,7 @@ from rdkit.Chem.rdDistGeom import EmbedMolecule
 import force2geo
 from force2geo.cli import main
 from force2geo.errors import UserError
+from force2geo.locks import locked
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential, PropertyModel
 
@@ -73,6 +74,10 @@ INPUTS = {
     "blank lines between frames": ("a.xyz", (FRAME + "\n\n") * 3, 3, 0, ""),
     "blank lines at the end": ("a.xyz", FRAME + "\n\n\n", 1, 0, ""),
     "Windows line ends": ("a.xyz", FRAME.replace("\n", "\r\n") * 2, 2, 0, ""),
+    "a page's letters in a comment": (
+        "a.xyz", (FRAME.replace("water", "water\x85\x0c") * 2).encode("latin-1"), 2, 0, "",
+    ),
+    "a page's letters in a list": ("a.smi", b"C methane\x85 pure\x0c\rO\n", 2, 0, ""),
     "a frame cut off": ("a.xyz", FRAME + FRAME[:20], 1, 1, "ends after"),
     "a count too large": ("a.xyz", FRAME.replace("3", "4", 1) + FRAME, 1, 1, "left out"),
     "a count too small": ("a.xyz", "2\nx\n" + WATER + FRAME, 2, 1, "not a number of atoms"),
@@ -177,6 +182,7 @@ OPTIONS = {
     "--optimizer newton": "choose one of bfgs", "--device tpu": "device 'tpu'",
     "--dtype float16": "invalid choice", "--fmax abc": "invalid float value",
     "--paths p.traj": "give one of .h5", "--calculator x:Y": "either --model or --calculator",
+    "--options '{\"charge\": 1}'": "a calculator's",
     "--set d_opt": "an input and an output file", "--nonsense 3": "unrecognized arguments",
 }  # fmt: skip
 
@@ -244,6 +250,14 @@ def test_one_line_says_what_is_wrong(here, capsys, line):
     status, _, err = call(line, capsys)
     assert status == 2 and LINES[line] in err and err.count("\n") == 1
     assert not (here / "out.xyz").exists()
+
+
+def test_two_calls_with_one_output(here, capsys):
+    (here / "a.smi").write_text("C\n")
+    with locked(here / "out.xyz"):
+        status, _, err = call(TO_XYZ.format("a.smi"), capsys)
+    assert status == 2 and "is writing it: wait" in err and err.count("\n") == 1
+    assert call(TO_XYZ.format("a.smi"), capsys)[0] == 0
 
 
 def test_logs_that_are_none(here, capsys):

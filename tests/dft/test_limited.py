@@ -16,6 +16,8 @@ def act(task):
         os.kill(os.getpid(), signal.SIGKILL)
     if task == "eat":
         return float(np.ones(1 << 31).sum())
+    if task == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
     if task == "raise":
         raise ValueError("no good")
     return task * 2
@@ -43,3 +45,9 @@ def test_a_task_that_hangs_is_ended(monkeypatch):
 
 def test_no_task_is_no_trouble():
     assert list(run_limited(act, [], 4)) == []
+
+
+def test_ctrl_c_ends_a_worker_without_a_traceback(capfd):
+    ((place, value, error),) = run_limited(act, ["interrupt"], 1)
+    assert (place, value) == (0, None) and "the process died (exit code -2)" in error
+    assert not capfd.readouterr().err

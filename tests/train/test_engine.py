@@ -1,12 +1,14 @@
 """Training: resuming, stopping and several processes."""
 
 import csv
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from train_toys import SETTINGS, NoisyEnergyForces, Number, Square, Targets
 
@@ -260,6 +262,20 @@ def test_training_stops_early_where_nothing_improves(packed, tmp_path):
         "name": "adam", "learning_rate": 0.0, "betas": [0.9, 0.999], "weight_decay": 0.0,
     })  # fmt: skip
     assert len(history) == 3
+
+
+def test_ctrl_c_says_that_the_same_call_goes_on(tmp_path):
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.current_epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    sets, scratch = (Targets([1.0, 2.0]), Targets([1.0])), tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt, match="2 of 4 epochs are done; the same call goes on"):
+        engine.fit(Number(0.0), Square(), *sets, SETTINGS, scratch, [Interrupt()])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    _, history = engine.fit(Number(0.0), Square(), *sets, SETTINGS, scratch)
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("column", ["forces", "positions"])

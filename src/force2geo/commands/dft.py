@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.dft.level import Level
     from force2geo.dft.single_points import FAILED, NOT_COMPUTED, SinglePoint, Task, single_points
+    from force2geo.errors import UserError
     from force2geo.evaluate.geometry import NO_END
     from force2geo.files import record_provenance, write_table
     from force2geo.relax.result import read_relaxed
@@ -67,6 +68,11 @@ def run(args: argparse.Namespace) -> None:
     results = single_points(wanted, level, args.cache, args.workers, *limits)
     for task, result in tqdm(results, total=len(wanted), unit="point", disable=None):
         done[task.key] = result
+    if wanted and all(done[task.key].outcome == NOT_COMPUTED for task in wanted):
+        # A method that PySCF does not know, say: a table of nothing would be taken for a result.
+        raise UserError(
+            f"none of {len(wanted)} single points could be computed: {done[wanted[0].key].error}"
+        )
     table = [
         {"cid": task.key[0], "geometry": task.key[1], **done[task.key].__dict__} for task in tasks
     ]

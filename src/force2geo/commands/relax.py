@@ -66,15 +66,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Relax the molecules of a file, or of a set from their first DFT snapshot."""
     from force2geo.errors import UserError
+    from force2geo.locks import locked
 
     needed = ("settings", "conformers", "selection", "set", "out")
     stage = [name for name in needed if getattr(args, name) is not None]
     if args.input is None and len(stage) == len(needed):
-        return _relax_set(args)
+        with locked(args.out):
+            return _relax_set(args)
     if stage or args.input is None or args.output is None:
         options = ", ".join(f"--{name}" for name in needed)
         raise UserError(f"give an input and an output file, or all of {options}")
-    return _relax_file(args)
+    _check(args)
+    with locked(args.output):  # two calls at once would take each other's work away
+        return _relax_file(args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -132,6 +136,8 @@ def _forces(
         raise UserError("give either --model or --calculator")
     device = potentials.choose_device(args.device)
     if args.model is not None:
+        if _options(args.options):
+            raise UserError("--options are a calculator's, and --model needs none")
         model = load(args.model, device)
 
         def refuse(run: Relaxation) -> str:
@@ -227,7 +233,6 @@ def _relax_file(args: argparse.Namespace) -> int:
     from force2geo.relax.result import write_relaxed
     from force2geo.relax.structures import read_structures, write_structures
 
-    _check(args)
     structures, lost = read_structures(args.input)
     for place, reason in lost:
         print(f"{args.input}, molecule {place}: left out, {reason}", file=sys.stderr)

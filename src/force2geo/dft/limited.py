@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections import deque
 from multiprocessing.connection import wait
@@ -44,6 +45,8 @@ class _Worker:
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any], megabytes: float | None) -> None:
+    # Ctrl-C reaches the whole group: here it ends a process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if megabytes:
         import resource
 

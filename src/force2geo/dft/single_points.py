@@ -129,7 +129,7 @@ def compute(task: Task, level: Level) -> SinglePoint:
     except (np.linalg.LinAlgError, ArithmeticError) as problem:
         return ended(FAILED, f"{type(problem).__name__}: {problem}")
     except Exception as problem:  # PySCF raises many kinds; the row keeps which
-        return ended(NOT_COMPUTED, f"{type(problem).__name__}: {problem}")
+        return ended(NOT_COMPUTED, " ".join(f"{type(problem).__name__}: {problem}".split()))
     return result
 
 

@@ -178,7 +178,8 @@ class Model:
             names = (SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
             return f"the model has never seen {', '.join(names)}"
         if [charge, multiplicity] not in self.charge_states():
-            return f"the model has never seen charge {charge:+d} with multiplicity {multiplicity}"
+            state = f"charge {'+' * (charge > 0)}{charge} with multiplicity {multiplicity}"
+            return f"the model has never seen {state}"
         return ""
 
     def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.errors import UserError
+from force2geo.relax.structures import text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ def lines(text: str) -> Iterator[Row]:
     """
     header: list[str] = []
     first = True
-    for line in text.splitlines():
+    for line in text_lines(text):
         if not line.strip() or line.startswith("#"):
             continue
         by_tabs = "\t" in line.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,14 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def text_lines(text: str) -> list[str]:
+    """Return the lines of a text, which end as files' lines do.
+
+    `str.splitlines` would end one at a form feed, too, and at U+0085, "…" in Windows' code page.
+    """
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def _why_none(structure: Structure) -> str:

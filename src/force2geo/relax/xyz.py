@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.errors import UserError
-from force2geo.relax.structures import Structure
+from force2geo.relax.structures import Structure, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ _PER_ATOM = ("forces", "charges", "magmoms", "stresses", "energies")
 
 def read(text: str) -> Iterator[Structure | str]:
     """Give the frames of an XYZ file, or why one is none; blank lines between them are none."""
-    lines = text.splitlines()
+    lines = text_lines(text)
     line = 0
     while line < len(lines):
         if not lines[line].strip():

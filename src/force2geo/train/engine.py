@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
 import time
 import warnings
@@ -300,6 +301,19 @@ def is_over(history: list[dict[str, float]], monitor: str, settings: dict[str, A
     return stale or len(history) >= int(settings["epochs"])
 
 
+def _fit(trainer: L.Trainer, run: Training, start: Path | None) -> None:
+    """Let Lightning train; Ctrl-C, of which it makes an end without a word, says what is kept."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(run, ckpt_path=start, weights_only=True)
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, before)  # Lightning lets it be ignored from then on
+        done = f"{len(run.history)} of {run.settings['epochs']} epochs are done"
+        raise KeyboardInterrupt(f"{done}; the same call goes on from there") from None
+
+
 def fit(
     model: nn.Module,
     objective: Objective,
@@ -356,7 +370,7 @@ def fit(
         enable_progress_bar=watched,
         enable_model_summary=False,
     )
-    trainer.fit(run, ckpt_path=start, weights_only=True)
+    _fit(trainer, run, start)
     trainer.strategy.barrier()
     run.load_state_dict(unfinished.read(folder / BEST)["state_dict"])
     return deepcopy(run.judged).to("cpu").requires_grad_(True).eval(), run.history
