@@ -163,6 +163,7 @@ def test_a_folders_fingerprint_sees_every_file_at_any_depth(tmp_path):
         lambda: os.utime(deep, (OLD, OLD)),
         lambda: (tmp_path / "a/two.log").rename(tmp_path / "a/b/two.log"),
         lambda: deep.unlink(),
+        lambda: (tmp_path / "a/link").symlink_to(tmp_path / "a/b"),  # one more entry of a resume
     ):
         change()
         seen.append(folder_fingerprint(tmp_path))

@@ -135,7 +135,11 @@ def hash_value(value: Any) -> str:
 
 def folder_files(folder: Path) -> list[Path]:
     """Return what lies in a folder and its subfolders, links not followed, sorted by path."""
-    found = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        found += [Path(root) / name for name in names]
+        # A link to a folder is not entered, but it is there.
+        found += [path for name in folders if (path := Path(root) / name).is_symlink()]
     return sorted(found)
 
 

@@ -158,6 +158,16 @@ def test_a_missing_reference_is_no_success_and_no_percentage():
     assert found["pct_diverged"] == 0.0
 
 
+def test_without_an_energy_of_the_start_nothing_is_said_of_divergence():
+    known, unknown = (10.0, 5.0, 0.0), (np.nan, 400.0, 0.0)
+    assert summary(case([known, known, unknown], [0.01] * 3))["pct_diverged"] == 0.0
+    up = case([(4.0, 6.0, 0.0), unknown], [0.01] * 2)
+    assert summary(up)["pct_diverged"] == 100.0 and intervals(up)["pct_diverged"] == (100, 100)
+    # One that exploded diverged whatever its start.
+    lost = case([known, unknown], [0.01] * 2, status=["converged", "exploded"])
+    assert summary(lost)["pct_diverged"] == 50.0
+
+
 def test_intervals_are_as_wide_as_chance_makes_them():
     rng = np.random.default_rng(1)
     residual = np.where(rng.random(400) < 0.3, 0.5, 5.0)

@@ -97,6 +97,19 @@ def test_table_3_says_what_it_rests_on(tmp_path):
     assert {row["pct_energy"].source.name for row in table.rows.values()} == {"a", "b"}
 
 
+def test_table_3_of_failures_alone_has_no_numbers_that_are_none(tmp_path):
+    failed = molecules(
+        status="exploded", failed=True, residual=np.nan, gained=0.0, percent=np.nan, diverged=True,
+        max_force=np.nan, max_force_dft=np.nan,
+    )  # fmt: skip
+    table = table3({"Force2Geo": (failed, tmp_path / "a")})
+    assert "Force2Geo: residual energy of 0 molecules." in table.notes
+    assert "nan" not in " ".join(table.notes)
+    values = {name: cell.value for name, cell in table.rows["Force2Geo"].items()}
+    assert values["pct_success"] == values["pct_force_dft"] == 0.0
+    assert values["pct_diverged"] == 100.0
+
+
 def test_table_a3_counts_the_stages(tmp_path):
     def stage(trajectories, snapshots):
         return {"trajectories": trajectories, "snapshots": snapshots,

@@ -35,6 +35,7 @@ def with_basis(gamess, kind, gaussians, d=0, f=0, p=0, sp="F", s="F"):
         ({"kind": "N31", "gaussians": 6, "d": 2}, "6-31g(2d)"),
         ({"kind": "N31", "gaussians": 6, "d": 2, "f": 1, "p": 2}, "6-31g(2df,2p)"),
         ({"kind": "N31", "gaussians": 6, "d": 1, "sp": "T"}, "6-31+g*"),
+        ({"kind": "N31", "gaussians": 6, "d": 1, "s": "T"}, "6-31(+)g*"),
         ({"kind": "N311", "gaussians": 6, "d": 1, "p": 1, "sp": "T", "s": "T"}, "6-311++g**"),
         ({"kind": "N21", "gaussians": 3}, "3-21g"),
         ({"kind": "DZV", "gaussians": 0, "d": 1, "p": 1}, "dzv**"),

@@ -132,6 +132,15 @@ def test_restart_of_a_run_that_was_left_out_is_found():
     assert any("left out: 3 steps" in note for note in joined.notes)
 
 
+def test_restart_belongs_to_the_run_that_has_its_step_not_to_one_near_by():
+    near = path([2.0, 1.52, 1.25], [-1, -1.9, -2.9])  # its end is 0.15 Å from the other's
+    begun = path([2.0, 1.4], [-1, -2.2])
+    restart = path([1.4, 1.0], [-2.2, -4], converged=True, finished=True)
+    log = join_runs([near, begun, restart])
+    assert log.energies.tolist() == [-1, -2.2, -4]
+    assert log.notes[-1] == "another run in the file left out: 3 steps, not converged"
+
+
 def test_tighter_run_from_a_converged_end_adds_its_steps():
     tighter = path([1.0, 0.99], [-4, -4.1], converged=True, finished=True, homo=-0.6)
     joined = join_runs([WHOLE, tighter])

@@ -47,13 +47,16 @@ def downstream(tmp_path_factory):
         "000000223", "[NH4+]", second=True, inchi="InChI=1S/H3N/h1H3/p+1", charge=1
     )
     methyl, three = trajectory("000003034", "[CH3]", second=False, smiles="CO", multiplicity=2)
+    methane, four = trajectory(
+        "000000298", "C", second=False, smiles="C(", inchi="InChI=1S/CH4/h1H4"
+    )
     _, outside = trajectory("000000297", "C", second=False, smiles="C")
     writer = StoreWriter(folder / "s.lmdb")
-    for each in sorted((one, two, three, outside), key=lambda t: t.cid):
+    for each in sorted((one, two, three, four, outside), key=lambda t: t.cid):
         writer.put(each)
     writer.finish()
     (folder / "selection.json").write_text(
-        json.dumps({"subset": ["000000962", "000000223", "000003034"]})
+        json.dumps({"subset": ["000000962", "000000223", "000003034", "000000298"]})
     )
     (folder / "settings.json").write_text(json.dumps({"seed": 7, "shards": ["s"]}))
     assert main([
@@ -67,11 +70,12 @@ def downstream(tmp_path_factory):
             atoms = slice(file["ptr"][row], file["ptr"][row + 1])
             rows[cid] = {name: file[f"geometry/{name}"][atoms] for name in file["geometry"]}
             rows[cid] |= {key: file[key][row] for key in ("gap", "charge", "multiplicity")}
-    return rows, {"000000962": water, "000000223": ammonium, "000003034": methyl}
+    starts = {"000000962": water, "000000223": ammonium, "000003034": methyl}
+    return rows, starts | {"000000298": methane}
 
 
 def test_only_molecules_of_the_subset_are_there(downstream):
-    assert set(downstream[0]) == {"000000962", "000000223", "000003034"}
+    assert set(downstream[0]) == {"000000962", "000000223", "000003034", "000000298"}
 
 
 @pytest.mark.parametrize(
@@ -91,11 +95,12 @@ def test_the_gap_is_that_of_the_last_stage_in_ev(downstream):
 
 def test_charge_and_multiplicity_come_along(downstream):
     states = {cid: (row["charge"], row["multiplicity"]) for cid, row in downstream[0].items()}
+    assert states.pop("000000298") == (0, 1)
     assert states == {"000000962": (0, 1), "000000223": (1, 1), "000003034": (0, 2)}
 
 
 def test_conformers_are_embedded_from_smiles_or_inchi_and_lie_on_the_reference(downstream):
-    for cid in ("000000962", "000000223"):
+    for cid in ("000000962", "000000223", "000000298"):  # the last one's SMILES cannot be read
         row = downstream[0][cid]
         assert np.abs(row["rdkit"] - row["dft"]).max() < 0.1
     # CO is not what was relaxed: bonds differ, and there is no conformer.

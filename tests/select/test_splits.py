@@ -193,6 +193,7 @@ def test_molecules_that_only_have_an_inchi_are_picked(index):
         {"train": 0.6, "val": 0.5, "test": 0.6}, {"train": 0.8, "val": 0.1, "test": 0.2},
         {"train": 0.5, "val": 0.1, "test": 0.1}, {"train": 1.0, "val": 0.0, "test": 0.0},
         {"train": 1.2, "val": -0.3, "test": 0.1}, {"train": 0.9, "test": 0.1},
+        {"train": float("nan"), "val": 0.1, "test": 0.1}, {"train": "0.8", "val": 0.1, "test": 0.1},
     ],
 )  # fmt: skip
 def test_fractions_that_are_no_parts_of_one_whole_are_refused(index, fractions):

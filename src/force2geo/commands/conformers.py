@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     from force2geo.commands.arguments import shards_of
     from force2geo.files import atomic_path, record_provenance
-    from force2geo.select.embed import embed_like
+    from force2geo.select.embed import embed_like, parse
     from force2geo.store.conformers import GEOMETRIES, Conformers, write_conformers
     from force2geo.store.joined import joined
     from force2geo.store.merge import shard_files
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
         assert last is not None and last.homo is not None and last.lumo is not None
         seed = int(np.random.default_rng([settings["seed"], int(trajectory.cid)]).integers(2**31))
         reference = last.positions[-1]
-        text = trajectory.smiles or trajectory.inchi
+        # As everywhere, the InChI counts where the SMILES says nothing.
+        text = trajectory.smiles if parse(trajectory.smiles) is not None else trajectory.inchi
         embedded = embed_like(text, trajectory.atomic_numbers, reference, seed)
         if embedded is None:
             embedded = np.full_like(reference, np.nan)

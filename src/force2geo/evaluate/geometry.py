@@ -114,7 +114,8 @@ def _rates(molecules: pd.DataFrame) -> dict[str, pd.Series]:
     return {
         "pct_energy": molecules["percent"],
         "pct_success": 100.0 * (good & (molecules["residual"] < CHEMICAL_ACCURACY)),
-        "pct_diverged": 100.0 * molecules["diverged"],
+        # Without an energy of the start nothing is known, unless the relaxation failed.
+        "pct_diverged": (100.0 * molecules["diverged"]).where(molecules["gained"].notna()),
         "pct_force": 100.0 * (good & (molecules["max_force"] < FORCE_THRESHOLD)),
         "pct_force_dft": 100.0 * (good & (molecules["max_force_dft"] < FORCE_THRESHOLD)),
     }
@@ -128,7 +129,8 @@ def summary(molecules: pd.DataFrame) -> dict[str, float]:
     by all over that to be gained by all, which one with much to gain can rule; `pct_success`
     (eq. 12), `pct_diverged`, `pct_force` (eq. 14, judged by the potential) and `pct_force_dft` (by
     DFT). A molecule that failed counts against each of them. A missing single point of the
-    reference counts as no success.
+    reference counts as no success; a molecule without one of the start is left out of
+    `pct_diverged`.
     """
     known = molecules.dropna(subset=["percent"])
     total = known["to_gain"].sum()

@@ -167,8 +167,13 @@ def table3(
         notes += [
             f"{row}: {found['molecules']} molecules; 95 % intervals of a bootstrap over them: "
             f"{ranges}.",
-            f"{row}: residual energy of {len(residual)} molecules, median {residual.median():.2f} "
-            "kcal/mol, mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
+            f"{row}: residual energy of {len(residual)} molecules"
+            + (
+                f", median {residual.median():.2f} kcal/mol, mean "
+                "{:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"])
+                if len(residual)
+                else "."
+            ),
             f"{row}: energy minimised of the {gains} that had energy to lose"
             + (
                 f", median {found['pct_energy_median']:.1f} %, all molecules together "

@@ -67,18 +67,18 @@ def _banner(data: bytes) -> tuple[str, str]:
 def _basis(data: bytes, start: int, stop: int) -> str:
     kind = after(data, b"GBASIS=", start, stop).upper()
     gaussians = after(data, b"IGAUSS=", start, stop)
-    diffuse = "".join(
-        "+" for key in (b"DIFFSP=", b"DIFFS=") if after(data, key, start, stop) == "T"
-    )
+    heavy, light = (after(data, key, start, stop) == "T" for key in (b"DIFFSP=", b"DIFFS="))
+    # One plus is that of heavy atoms; hydrogens alone have no common name.
+    diffuse = "+" * heavy + ("+" if heavy else "(+)") * light
     d, f, p = (whole(after(data, b"N%sFUNC=" % key, start, stop), 0) for key in (b"D", b"F", b"P"))
     if (d, f, p) in ((0, 0, 0), (1, 0, 0), (1, 0, 1)):
         polar = "*" * (d + p)
     else:  # 6-31g(2df,p)
-        heavy = "".join(
+        on_heavy = "".join(
             f"{count if count > 1 else ''}{name}" for count, name in ((d, "d"), (f, "f")) if count
         )
-        light = f",{p if p > 1 else ''}p" if p else ""
-        polar = f"({heavy}{light})"
+        on_light = f",{p if p > 1 else ''}p" if p else ""
+        polar = f"({on_heavy}{on_light})"
     if kind == "STO":
         return f"sto-{gaussians}g{diffuse}{polar}"
     if kind in ("N21", "N31", "N311"):

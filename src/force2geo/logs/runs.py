@@ -91,16 +91,13 @@ def _merit(log: Log) -> tuple[bool, bool, int]:
     return log.converged, log.finished, len(log.energies)
 
 
-def _continued(path: Log, run: Log) -> Log | None:
+def _continued(path: Log, run: Log, step: int, same: bool) -> Log | None:
     """Return the path with a run that goes on from one of its steps, None when it shall not.
 
-    A run that begins at the last step adds to the path, unless the path is converged and the run
-    is not. One that begins before takes the place of the steps behind, if that is the better path.
+    `step` and `same` are of `_meeting_step`. A run that begins at the last step adds to the path,
+    unless the path is converged and the run is not. One that begins before takes the place of the
+    steps behind, if that is the better path.
     """
-    meeting = _meeting_step(path, run)
-    if meeting is None:
-        return None
-    step, same = meeting
     kept, first = step + 1, 0
     if same and not abs(path.energies[step] - run.energies[0]) > _SAME_ENERGY:
         # One point computed twice: the one that is whole counts, the path's if both are.
@@ -145,8 +142,11 @@ def join_runs(logs: list[Log]) -> Log:
     left_out = []
     for run in logs:
         _check_alike(logs[0], run)
-        for index, path in enumerate(paths):
-            joined = _continued(path, run)
+        found = ((index, _meeting_step(path, run)) for index, path in enumerate(paths))
+        meetings = [(index, meeting) for index, meeting in found if meeting is not None]
+        # A step of the one path says more than being near the end of another.
+        for index, (step, same) in sorted(meetings, key=lambda meeting: not meeting[1][1]):
+            joined = _continued(paths[index], run, step, same)
             if joined is not None:
                 paths[index] = joined
                 break

@@ -25,8 +25,9 @@ _ROUNDS = 10_000
 
 def check_fractions(fractions: dict[str, float]) -> None:
     """Raise `UserError` when parts are not all of a split, or some are none of it."""
-    values = [fractions.get(part, 0.0) for part in PARTS]
-    if set(fractions) != set(PARTS) or min(values) <= 0 or abs(sum(values) - 1) > 1e-6:
+    values = list(fractions.values())
+    numbers = all(isinstance(value, int | float) and value > 0 for value in values)
+    if set(fractions) != set(PARTS) or not numbers or abs(sum(values) - 1) > 1e-6:
         raise UserError(
             f"select.fractions: {fractions}: train, val and test must be above 0 and add up to 1"
         )
