@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         packed = pack_trajectories(writer, paths, part_of, align(references), states, bar.update)
         if not packed.levels.total():
             raise UserError(_nothing(packed, settings["sources"]))
-        writer.close(references)
+        writer.close(references, packed.levels)
     warning = mixed_levels(packed.levels)
     if warning and references is None:
         print(f"warning: {warning}", file=sys.stderr)

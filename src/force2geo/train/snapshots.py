@@ -29,8 +29,8 @@ class Snapshots:
 
     The other tensors are the file's columns: `ptr` (S+1,), `atomic_numbers` (N,), `positions`
     (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,); `cid` (S,) as bytes.
-    `charge_states` are the pairs (charge, multiplicity) in the file; `left_out` says why snapshots
-    of a part are not used, and how many.
+    `charge_states` are the pairs (charge, multiplicity) in the file, `levels` its levels of theory,
+    the most frequent first; `left_out` says why snapshots of a part are not used, and how many.
     """
 
     ptr: Tensor
@@ -44,6 +44,7 @@ class Snapshots:
     rows: Tensor
     cid: np.ndarray
     charge_states: list[list[int]]
+    levels: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -57,12 +58,14 @@ class Snapshots:
             sources = [str(name) for name in file.attrs["sources"]]
             # Files of before charges were kept are of neutral singlets.
             states = np.asarray(file.attrs.get("charge_states", [[0, 1]])).tolist()
+            levels = [str(name) for name in file.attrs.get("packed_levels", [])]
         return cls(
             **columns,
             sources=sources,
             rows=torch.arange(len(columns["energy"])),
             cid=cid,
             charge_states=states,
+            levels=levels,
         )
 
     def to(self, device: torch.device | str) -> Snapshots:
