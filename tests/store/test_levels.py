@@ -153,7 +153,7 @@ def test_ions_and_radicals_are_packed_only_when_asked_for(
     assert pack(tmp_path, charge_states=[[2, 1]]) != 0
     assert "nothing to pack" in capsys.readouterr().err
     assert pack(tmp_path, split="scaffold") != 0
-    assert "no split 'scaffold'" in capsys.readouterr().err
+    assert "no split or set 'scaffold'" in capsys.readouterr().err
 
 
 def test_references_are_fitted_on_the_training_molecules_of_the_states_packed(

@@ -124,8 +124,6 @@ def _remove_sweeps(folder: Path, written: set[str]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write tables and figures."""
-    import json
-
     import numpy as np
     import pandas as pd
 
@@ -133,7 +131,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate import data_figures, figures
     from force2geo.evaluate.geometry import FORCE_THRESHOLD, per_molecule
     from force2geo.evaluate.tables import write_table_files
-    from force2geo.files import atomic_path, record_provenance
+    from force2geo.files import atomic_path, read_json, reading, record_provenance
     from force2geo.relax.result import read_relaxed
     from force2geo.store.conformers import read_conformers
 
@@ -142,7 +140,9 @@ def run(args: argparse.Namespace) -> None:
     table_folder, figure_folder = args.out / "tables", args.out / "figures"
     relaxations: dict[str, tuple[Any, Path]] = {}
     for suffix, relaxed_path, points_path in [("", args.relaxed, args.dft), *_compared(args)]:
-        points = pd.read_csv(points_path, dtype={"cid": str, "error": str})
+        with reading(points_path, "single points, CSV"):
+            points = pd.read_csv(points_path, dtype={"cid": str, "error": str})
+            points[["cid", "geometry", "energy"]]  # a `KeyError` where it has others
         rows = per_molecule(points, read_relaxed(relaxed_path), conformers)
         detail = table_folder / f"relaxation{suffix}.csv"
         with atomic_path(detail) as part:
@@ -156,11 +156,11 @@ def run(args: argparse.Namespace) -> None:
     for table in tables:
         write_table_files(table, table_folder)
 
-    data_figures.draw(json.loads(args.statistics.read_text()), figure_folder)
-    histories = {"pretrain": json.loads(args.pretrain.read_text())["history"]}
+    data_figures.draw(read_json(args.statistics), figure_folder)
+    histories = {"pretrain": read_json(args.pretrain)["history"]}
     figures.save(figures.training_curves(histories), figure_folder, "pretrain")
     if args.benchmark:
-        runs = {p.parent.name: json.loads(p.read_text())["history"] for p in args.benchmark}
+        runs = {p.parent.name: read_json(p)["history"] for p in args.benchmark}
         figures.save(figures.training_curves(runs), figure_folder, "benchmark")
     with np.load(args.pretrain.with_name("predictions.npz"), allow_pickle=False) as file:
         figures.save(figures.parity_potential(dict(file)), figure_folder, "parity_potential")

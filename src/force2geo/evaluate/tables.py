@@ -14,7 +14,7 @@ from force2geo.evaluate.geometry import common, intervals, summary
 from force2geo.evaluate.origins import code_versions
 from force2geo.evaluate.property_errors import common_errors
 from force2geo.evaluate.relaxation_notes import EQUATION_14, failures, set_note
-from force2geo.files import hash_file, provenance_path, write_json, write_text
+from force2geo.files import hash_file, provenance_path, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,13 +85,9 @@ def published(name: str) -> dict[str, dict[str, float]]:
     return {row: {k: v for k, v in cells if v is not None} for row, cells in rows.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def table_a3(statistics: Path) -> Table:
     """Return the data set's counts of appendix A.3, stage by stage."""
-    found = _read(statistics)
+    found = read_json(statistics)
     rows: dict[str, dict[str, Cell]] = {}
     for row, stage in DATA_STAGES.items():
         counts, reason = found[stage], "the store has no such stage"
@@ -132,7 +128,7 @@ def table2(benchmark: dict[str, Path]) -> Table:
             reason = NOT_IN_THIS_RUN if row in names else NOT_IN_THIS_VERSION
             rows[row] = {column: Cell(None, reason=reason) for column in TABLE2}
             continue
-        metrics = _read(path)
+        metrics = read_json(path)
         values = metrics["val"] | {"minutes_per_epoch": metrics["seconds_per_epoch"] / 60}
         rows[row] = {column: Cell(values[column], path) for column in TABLE2}
         sizes = metrics["sizes"]
@@ -179,7 +175,7 @@ def table3(
             *failures(row, molecules),
         ]
     for row, path in (training or {}).items():
-        run = _read(path)
+        run = read_json(path)
         seconds = sum(epoch["seconds"] for epoch in run["history"])
         notes.append(
             f"{row}: {run['parameters']} weights, {run['epochs']} epochs of training in "
@@ -217,7 +213,7 @@ def gap_table(
         }
         if not runs:
             continue
-        found = {row: _read(path) for row, path in runs.items()}
+        found = {row: read_json(path) for row, path in runs.items()}
         sizes = {part: {row: run["sizes"][part] for row, run in found.items()} for part in _PARTS}
         told = [f"{_counts(sizes['train'])} molecules to train on"]
         for part in ("val", "test"):
@@ -254,13 +250,13 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
     runs = {spelt.get(float(value), value): path for value, path in runs.items()}
     rows = {
         value: {
-            "random_val": Cell(_read(runs[value])["val"]["property_mae"], runs[value])
+            "random_val": Cell(read_json(runs[value])["val"]["property_mae"], runs[value])
             if value in runs
             else Cell(None, reason=NOT_IN_THIS_RUN)
         }
         for value in sorted(set(known) | set(runs), key=float)
     }
-    sizes = {value: _read(path)["sizes"]["val"] for value, path in runs.items()}
+    sizes = {value: read_json(path)["sizes"]["val"] for value, path in runs.items()}
     notes = [f"Judged on {_counts(sizes)} molecules."] if sizes else []
     return Table(name, title, first, columns, rows, known, notes)
 
@@ -301,7 +297,7 @@ def trace(table: Table) -> list[dict[str, Any]]:
             if cell.source is None:
                 continue
             record = provenance_path(cell.source)
-            origin = _read(record) if record.exists() else {}
+            origin = read_json(record) if record.exists() else {}
             cells.append(
                 {
                     "row": row,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from force2geo.files import reading
 from force2geo.relax.relaxation import Relaxation
 
 if TYPE_CHECKING:
@@ -182,9 +183,12 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
 
 
 def read_relaxed(path: Path) -> Relaxed:
-    """Read a relaxation file whole."""
-    with h5py.File(path, "r") as file:
+    """Read a relaxation file whole; `UserError` where it is none."""
+    with reading(path, "relaxations, HDF5"), h5py.File(path, "r") as file:
         data = {name: file[name][:] for name in file}
+        absent = sorted({*_PATHS, "ptr", "frame_ptr", "frame_offset", "cid"} - set(data))
+        if absent:
+            raise ValueError(f"it has no {', '.join(absent)}")
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
     molecules = range(len(data["cid"]))
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from force2geo.files import reading
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -56,8 +58,8 @@ def write_conformers(path: Path, conformers: Conformers) -> None:
 
 
 def read_conformers(path: Path) -> Conformers:
-    """Read the file."""
-    with h5py.File(path, "r") as file:
+    """Read the file; `UserError` where it is none."""
+    with reading(path, "a downstream set, HDF5"), h5py.File(path, "r") as file:
         return Conformers(
             cids=[cid.decode() for cid in file["cid"][:]],
             ptr=file["ptr"][:],

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
+from force2geo.files import reading
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.store.packed import COLUMNS, SPLITS
 
@@ -50,7 +51,7 @@ class Snapshots:
     @classmethod
     def read(cls, path: Path) -> Snapshots:
         """Map a packed file; every snapshot is in use. Pages are read when they are needed."""
-        with h5py.File(path, "r") as file:
+        with reading(path, "packed snapshots, HDF5"), h5py.File(path, "r") as file:
             columns: dict[str, Any] = {
                 name: torch.from_numpy(_mapped(path, file[name])) for name in _USED
             }
