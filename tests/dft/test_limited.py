@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from force2geo.dft import limited
 from force2geo.dft.limited import run_limited
 
 
@@ -43,3 +44,12 @@ def test_a_task_that_hangs_is_ended(monkeypatch):
 
 def test_no_task_is_no_trouble():
     assert list(run_limited(act, [], 4)) == []
+
+
+def test_a_worker_that_died_while_it_waited_is_told():
+    worker = limited._Worker(act, None)
+    worker.process.kill()
+    worker.process.join()
+    worker.give(3, 1, None)
+    place, value, error = limited._answer(worker)
+    assert (place, value) == (3, None) and "the process died (exit code -9)" in error

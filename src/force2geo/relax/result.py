@@ -42,6 +42,10 @@ _COLUMNS: dict[str, Any] = {
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
 }  # fmt: skip
+_NEEDED = (
+    "cid", "energy", "max_force", "steps", "status", "atomic_numbers", "ptr", "frame_ptr",
+    "frame_offset",
+)  # fmt: skip
 # Rows of a path's dataset that lie together on disk. Packed by gzip they would be a seventh smaller
 # and slower to write.
 _CHUNK = 4096
@@ -186,7 +190,7 @@ def read_relaxed(path: Path) -> Relaxed:
     """Read a relaxation file whole; `UserError` where it is none."""
     with reading(path, "relaxations, HDF5"), h5py.File(path, "r") as file:
         data = {name: file[name][:] for name in file}
-        absent = sorted({*_PATHS, "ptr", "frame_ptr", "frame_offset", "cid"} - set(data))
+        absent = sorted({*_NEEDED, *_PATHS} - set(data))
         if absent:
             raise ValueError(f"it has no {', '.join(absent)}")
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
