@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from force2geo.evaluate.origins import ancestry
+from force2geo.evaluate.wording import counted
 from force2geo.files import code_version
 from force2geo.store.levels import Level
 
@@ -105,11 +106,12 @@ def _figure(path: Path, caption: str) -> str:
 
 def _statistics(statistics: dict[str, Any]) -> str:
     return (
-        f"<p>{statistics['trajectories']} molecules, {statistics['snapshots']} snapshots; "
+        f"<p>{counted(statistics['trajectories'], 'molecule')}, "
+        f"{counted(statistics['snapshots'], 'snapshot')}; "
         f"{statistics['mean_atoms']:.1f} atoms a molecule, "
         f"{statistics['mean_heavy_atoms']:.1f} of them heavy; elements "
-        f"{escape(' '.join(statistics['elements']))}; {statistics['rejected_logs']} logs "
-        "rejected. Stage by stage: table A3.</p>"
+        f"{escape(' '.join(statistics['elements']))}; "
+        f"{counted(statistics['rejected_logs'], 'log')} rejected. Stage by stage: table A3.</p>"
     )
 
 
@@ -232,7 +234,7 @@ def _molecules(folder: Path) -> str:
             for cells in rows[:_MOST_MOLECULES]
         )
         head = "".join(f"<th>{escape(_MOLECULE.get(name, name))}</th>" for name in header)
-        shown = f"{min(len(rows), _MOST_MOLECULES)} of {len(rows)} molecules"
+        shown = f"{min(len(rows), _MOST_MOLECULES)} of {counted(len(rows), 'molecule')}"
         parts.append(
             f"<details><summary>{escape(row)}, {shown}, the worst first; all are in "
             f'<code>{escape(str(path))}</code></summary><div class="scroll"><table>'

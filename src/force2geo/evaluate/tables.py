@@ -14,6 +14,7 @@ from force2geo.evaluate.geometry import common, intervals, summary
 from force2geo.evaluate.origins import code_versions
 from force2geo.evaluate.property_errors import common_errors
 from force2geo.evaluate.relaxation_notes import EQUATION_14, failures, set_note
+from force2geo.evaluate.wording import counted
 from force2geo.files import hash_file, provenance_path, read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ def table_a3(statistics: Path) -> Table:
     notes = [
         f"{found['mean_atoms']:.1f} atoms a molecule, {found['mean_heavy_atoms']:.1f} of them "
         f"heavy (published: 29 and 14); {len(found['elements'])} elements (published: 25).",
-        f"{found['rejected_logs']} logs rejected; {found['trajectories_with_breaks']} "
-        "trajectories with a stage that does not start where the one before ended.",
+        f"{counted(found['rejected_logs'], 'log')} rejected; "
+        f"{counted(found['trajectories_with_breaks'], 'trajectory', 'trajectories')} with a stage "
+        "that does not start where the one before ended.",
     ]
     if found["dft_points"]["snapshots"]:
         notes.append(
-            f"All stages: with {found['dft_points']['snapshots']} single points off the paths."
+            f"All stages: with {counted(found['dft_points']['snapshots'], 'single point')} off the "
+            "paths."
         )
     title = "The relaxations in the store"
     return Table("tableA3", title, "Stage", DATA, rows, published("tableA3"), notes)
@@ -133,8 +136,8 @@ def table2(benchmark: dict[str, Path]) -> Table:
         rows[row] = {column: Cell(values[column], path) for column in TABLE2}
         sizes = metrics["sizes"]
         notes.append(
-            f"{row}: trained on {sizes['train']} snapshots, judged on {sizes['val']}; predicting "
-            f"zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
+            f"{row}: trained on {counted(sizes['train'], 'snapshot')}, judged on {sizes['val']}; "
+            f"predicting zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
         )
     title = "Backbones on the subset S, validation set"
     return Table("table2", title, "Model", TABLE2, rows, known, notes)
@@ -161,10 +164,11 @@ def table3(
         residual = molecules["residual"].dropna()
         gains = int(molecules["percent"].notna().sum())
         notes += [
-            f"{row}: {found['molecules']} molecules; 95 % intervals of a bootstrap over them: "
-            f"{ranges}.",
-            f"{row}: residual energy of {len(residual)} molecules, median {residual.median():.2f} "
-            "kcal/mol, mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
+            f"{row}: {counted(len(molecules), 'molecule')}; 95 % intervals of a bootstrap over "
+            f"them: {ranges}.",
+            f"{row}: residual energy of {counted(len(residual), 'molecule')}, median "
+            f"{residual.median():.2f} kcal/mol, "
+            "mean {:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"]),
             f"{row}: energy minimised of the {gains} that had energy to lose"
             + (
                 f", median {found['pct_energy_median']:.1f} %, all molecules together "
@@ -215,7 +219,7 @@ def gap_table(
             continue
         found = {row: read_json(path) for row, path in runs.items()}
         sizes = {part: {row: run["sizes"][part] for row, run in found.items()} for part in _PARTS}
-        told = [f"{_counts(sizes['train'])} molecules to train on"]
+        told = [f"{_counts(sizes['train'], 'molecule')} to train on"]
         for part in ("val", "test"):
             shared = common_errors(runs, part)
             for row, path in runs.items():
@@ -232,11 +236,13 @@ def gap_table(
     return Table(name, title, "Model", GAP, rows, known, notes)
 
 
-def _counts(sizes: dict[str, int]) -> str:
-    """Return one number where all rows have the same, else each row's."""
+def _counts(sizes: dict[str, int], noun: str = "") -> str:
+    """Return one number, of things perhaps, where all rows have the same, else each row's."""
     if len(set(sizes.values())) == 1:
-        return str(next(iter(sizes.values())))
-    return ", ".join(f"{size} ({row})" for row, size in sizes.items())
+        size = next(iter(sizes.values()))
+        return counted(size, noun) if noun else str(size)
+    each = ", ".join(f"{size} ({row})" for row, size in sizes.items())
+    return f"{each} {noun}s" if noun else each
 
 
 def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Table:
@@ -257,7 +263,7 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
         for value in sorted(set(known) | set(runs), key=float)
     }
     sizes = {value: read_json(path)["sizes"]["val"] for value, path in runs.items()}
-    notes = [f"Judged on {_counts(sizes)} molecules."] if sizes else []
+    notes = [f"Judged on {_counts(sizes, 'molecule')}."] if sizes else []
     return Table(name, title, first, columns, rows, known, notes)
 
 
