@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from force2geo.evaluate.tables import Table
 
 
-SWEEPS = {
-    "table11": ("noise", "Noise (Å) in geometry fine-tuning"),
-    "table12": ("geometry_weight", "Weight of the geometry loss"),
+_SWEPT = {
+    "noise": "Noise (Å) in geometry fine-tuning",
+    "geometry_weight": "Weight of the geometry loss",
 }
 
 
@@ -69,10 +69,11 @@ def _compared(args: argparse.Namespace) -> list[tuple[str, Path, Path]]:
 
 def _sweep_tables(settings: dict[str, Any], runs: dict[tuple[str, str], Path]) -> list[Table]:
     """Return tables 11 and 12, each where the settings list values to try."""
+    from force2geo.config import SWEEP_TABLES
     from force2geo.evaluate.tables import sweep_table
 
     tables = []
-    for name, (key, title) in SWEEPS.items():
+    for key, title in _SWEPT.items():
         values = {float(value) for value in settings.get("sweeps", {}).get(key, [])}
         start = f"geometry_force2geo.{key}="
         found = {
@@ -83,7 +84,7 @@ def _sweep_tables(settings: dict[str, Any], runs: dict[tuple[str, str], Path]) -
             and float(recipe.removeprefix(start)) in values
         }
         if values:
-            tables.append(sweep_table(name, title, title, found))
+            tables.append(sweep_table(SWEEP_TABLES[key], title, title, found))
     return tables
 
 
@@ -117,7 +118,9 @@ def _tables(
 
 def _remove_sweeps(folder: Path, written: set[str]) -> None:
     """Remove tables 11 and 12 of an earlier run whose config had them."""
-    for name in SWEEPS.keys() - written:
+    from force2geo.config import SWEEP_TABLES
+
+    for name in set(SWEEP_TABLES.values()) - written:
         for suffix in (".csv", ".md", ".tex", ".json"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
