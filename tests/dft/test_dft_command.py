@@ -131,3 +131,13 @@ def test_what_was_not_computed_is_said_and_tried_again(files, monkeypatch, capsy
     monkeypatch.setattr(module, "run_limited", works)
     _, rows = call(folder)
     assert (rows["outcome"] == "computed").sum() == 11
+
+
+def test_relaxations_of_other_molecules_are_one_line(files, capsys):
+    folder, computed = files
+    runs = [relaxation([1.4]) for _ in range(3)]
+    write_relaxed(folder / "d_opt.h5", [CIDS[0], "000000008", "000000009"], runs)
+    assert call(folder)[0] == 2
+    error = capsys.readouterr().err
+    assert "lacks CID 000000008 and 1 more" in error and error.count("\n") == 1
+    assert not computed

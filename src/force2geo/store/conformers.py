@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from force2geo.errors import UserError
 from force2geo.files import reading
 
 if TYPE_CHECKING:
@@ -40,8 +41,15 @@ class Conformers:
         return slice(int(self.ptr[index]), int(self.ptr[index + 1]))
 
     def index(self, cids: Sequence[str]) -> np.ndarray:
-        """Return the rows of CIDs, in their order (`KeyError` for one that is absent)."""
+        """Return the rows of CIDs, in their order; `UserError` for one that is absent."""
         rows = {cid: row for row, cid in enumerate(self.cids)}
+        absent = [cid for cid in cids if cid not in rows]
+        if absent:
+            more = f" and {len(absent) - 1} more" if absent[1:] else ""
+            raise UserError(
+                f"the downstream set lacks CID {absent[0]}{more}: selection, conformers and "
+                "relaxations must be of the same shards"
+            )
         return np.array([rows[cid] for cid in cids], dtype=np.int64)
 
 
