@@ -53,6 +53,7 @@ def test_predictions_are_the_saved_model_s_of_each_split_in_the_data_s_order(
     target = tmp_path / "model.pt"
     potential(packed, target, batch_atoms=batch_atoms)
     model, found = force2geo.load(target), predictions(target)
+    model.network.config["charge_states"] = [[0, 1], [0, 2]]  # drawn atoms may be a radical
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     with h5py.File(tmp_path / "x.h5") as file:
         columns = {name: file[name][:] for name in file}
@@ -301,7 +302,9 @@ def test_property_predictions_are_of_their_molecules_and_metrics_their_mean_erro
     assert found["test/property_true"].tolist() == [1.0, 2.0, 4.0]
     data = sets["test"]
     parts = [slice(int(a), int(b)) for a, b in zip(data.ptr[:-1], data.ptr[1:], strict=True)]
-    expected = force2geo.load(tmp_path / "model.pt").predict(
+    model = force2geo.load(tmp_path / "model.pt")
+    model.network.config["charge_states"] = [[0, 1], [0, 2]]  # OH is a radical
+    expected = model.predict(
         [Atoms(data.atomic_numbers[p].numpy(), data.fixed[p].numpy()) for p in parts]
     )
     np.testing.assert_allclose(
