@@ -55,6 +55,14 @@ def test_shipped_configs_are_valid(config, schema, repository):
         check(merge(copy.deepcopy(config), yaml.safe_load(path.read_text())), schema)
 
 
+def test_charge_states_are_packed_as_the_config_says(config, schema):
+    for use in ("benchmark", "pretrain"):
+        config["pack"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
+    check(config, schema)
+    packed = stage_settings(config, "pack")
+    assert packed["pretrain"]["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -64,6 +72,10 @@ def test_shipped_configs_are_valid(config, schema, repository):
         ({"pretrain": {"optimizer": {"name": "sgd"}}}, "pretrain.optimizer.name: 'sgd'"),
         ({"pretrain": {"schedule": {"name": "step"}}}, "pretrain.schedule: '"),
         ({"run": "a/b"}, "run: 'a/b'"),
+        ({"pack": {"pretrain": {"charge_states": [[0, 0]]}}}, "pack.pretrain.charge_states.0.1: 0"),
+        ({"pack": {"pretrain": {"charge_states": [1, 2]}}}, "pack.pretrain.charge_states.0: 1"),
+        ({"pack": {"benchmark": {"charge_states": []}}}, "pack.benchmark.charge_states: []"),
+        ({"pack": {"pretrain": {"charges": []}}}, "unknown key 'pack.pretrain.charges'"),
         ({"raw": {"logs": ["/nowhere"]}}, "raw.logs[0]: no such file or folder '/nowhere'"),
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),

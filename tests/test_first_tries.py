@@ -232,7 +232,7 @@ LINES = {
     "published import a.smi --store s": "not a readable LMDB",
     "published export no.lmdb --out o.lmdb": "not a readable shard",
     "select --settings no.json --index x --out y": "no such settings file",
-    "select --settings bad.json --index x --out y": "not JSON",
+    "select --settings bad.json --index x --out y": "not settings, JSON",
     "generate --molecules no.smi --out g": "cannot be read",
     "generate --molecules a.xyz --out g": "column 'smiles'",
     "relax --settings ok.json --conformers no.h5 --selection ok.json --set d_opt --out o.h5 "
@@ -265,7 +265,9 @@ def test_logs_that_are_none(here, capsys):
     (here / "a.bin").write_bytes(bytes(range(256)) * 9)
     status, out, err = call("logs empty.log a.bin no.log", capsys)
     assert status == 2 and not out and err.count(": rejected: ") == 3
-    assert err.endswith("0 logs read, 3 rejected, 0 files that are no logs\n")
+    assert err.splitlines()[3:] == [
+        "force2geo logs: 0 logs read, 3 rejected, 0 files that are no logs"
+    ]
     status, out, _ = call("logs empty.log --json", capsys)
     assert status == 2 and json.loads(out)["status"] == "rejected"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from force2geo.errors import UserError
-from force2geo.files import code_version, folder_fingerprint
+from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.logs.names import NamePattern
 from force2geo.molecules import read_molecules
@@ -290,12 +290,6 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Return a stage's settings file; `UserError` when it cannot be read."""
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such settings file; the workflow writes it") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
-    if not isinstance(settings, dict):
-        raise UserError(f"{path}: must hold a JSON object")
-    return settings
+    if not path.exists():
+        raise UserError(f"{path}: no such settings file; the workflow writes it")
+    return read_json(path, "settings, JSON")

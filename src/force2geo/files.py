@@ -12,9 +12,12 @@ import os
 import socket
 import subprocess
 import time
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from force2geo.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,6 +89,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+_MISREAD = (OSError, ValueError, KeyError, TypeError, EOFError, csv.Error, zipfile.BadZipFile)
+"""What readers of JSON, CSV, Parquet, HDF5 and NumPy files raise where they find something else."""
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Make what a reader raises a `UserError` that names the file and its `kind` ("an index")."""
+    try:
+        yield
+    except _MISREAD as error:
+        if not path.exists():
+            raise UserError(f"{path}: no such file") from None
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        why = (str(said).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path}: not {kind} ({why})") from None
+
+
+def read_json(path: Path, kind: str = "a JSON object") -> dict[str, Any]:
+    """Return the object that a JSON file holds; `UserError` where it holds none."""
+    with reading(path, kind):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__}")
+    return found
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from force2geo.errors import UserError
+from force2geo.files import reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +42,10 @@ def read_molecules(path: Path) -> list[Molecule]:
         rows = [{"smiles": line.split()[0]} for line in lines if line.strip()]
     else:
         reader = csv.DictReader(lines)
-        if not {"smiles", "inchi"} & set(reader.fieldnames or ()):
+        with reading(path, "a list of molecules, CSV"):
+            columns, rows = reader.fieldnames or (), list(reader)
+        if not {"smiles", "inchi"} & set(columns):
             raise UserError(f"{path}: needs a column 'smiles' or 'inchi'")
-        rows = list(reader)
     molecules: dict[int, Molecule] = {}
     unnumbered: list[tuple[str, str, int]] = []
     given: set[str] = set()

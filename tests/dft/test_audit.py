@@ -1,7 +1,9 @@
 """The audit says which energies are not at the level they claim, and why."""
 
 import json
+from dataclasses import replace
 
+import lmdb
 import numpy as np
 import pytest
 from pyscf import gto, scf
@@ -87,3 +89,40 @@ def test_the_report_warns_of_wrong_energies_and_of_no_others(tmp_path, capsys):
     assert "warning: 000000002" in errors and "000000001" not in errors
     assert "-0.000600 Hartree; the level leaves 4.0e-06 open" in errors
     assert "2e-06 Hartree per atom" in report["tolerances"]
+
+
+def test_a_molecule_in_two_shards_is_counted_once_with_the_stage_that_counts(tmp_path):
+    exact = energy_of(*HCL)
+    cut = molecule(exact + 0.1)
+    cut.stages["hf"].converged = False
+    cut.stages["dft_1st"] = replace(molecule(exact).stages["hf"], functional="b3lyp(vwn5)")
+    whole = molecule(exact)
+    whole.stages["hf"] = replace(
+        whole.stages["hf"], positions=np.stack([HCL[1] + 0.01, HCL[1]]),
+        energies=np.array([exact + 1.0, exact]), gradients=np.zeros((2, 2, 3)),
+    )  # fmt: skip
+    # The first shard's run came to no end: the second one's counts.
+    for name, held in (("a", [cut, molecule(exact, cid="000000999")]), ("b", [whole])):
+        writer = StoreWriter(tmp_path / f"{name}.lmdb")
+        for one in held:
+            writer.put(one)
+        writer.finish()
+    out = tmp_path / "audit.json"
+    assert main(["audit", "--store", str(tmp_path), "--sample", "2", "--out", str(out)]) == 0
+    report = json.loads(out.read_text())
+    counts = {row["stage"]: (row["molecules"], row["snapshots"]) for row in report["levels"]}
+    assert counts == {"hf": (2, 3), "dft_1st": (1, 1)}
+    checks = {(check["cid"], check["stage"]): check["verdict"] for check in report["checks"]}
+    assert len(checks) == len(report["checks"]) == 3
+    assert checks["000000313", "hf"].startswith("agrees (")
+    assert checks["000000313", "dft_1st"].startswith("is at another level: hf")
+
+
+def test_a_damaged_record_is_named(tmp_path, capsys):
+    environment = lmdb.open(str(tmp_path / "s.lmdb"), subdir=False, lock=False)
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"000000001", b"F2GRnonsense")
+    environment.close()
+    assert main(["audit", "--store", str(tmp_path), "--out", str(tmp_path / "a.json")]) == 2
+    error = capsys.readouterr().err
+    assert "s.lmdb, CID 000000001" in error and error.count("\n") == 1

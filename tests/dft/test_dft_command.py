@@ -146,3 +146,13 @@ def test_a_level_that_nothing_can_be_computed_at_stops_the_stage(files, capsys, 
     said = capsys.readouterr().err
     assert "none of 11 single points could be computed: " in said
     assert next(iter(wrong.values())) in said.lower() and said.count("\n") == 1
+
+
+def test_relaxations_of_other_molecules_are_one_line(files, capsys):
+    folder, computed = files
+    runs = [relaxation([1.4]) for _ in range(3)]
+    write_relaxed(folder / "d_opt.h5", [CIDS[0], "000000008", "000000009"], runs)
+    assert call(folder)[0] == 2
+    error = capsys.readouterr().err
+    assert "lacks CID 000000008 and 1 more" in error and error.count("\n") == 1
+    assert not computed

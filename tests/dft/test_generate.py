@@ -2,17 +2,20 @@
 
 import itertools
 import json
+import lzma
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from force2geo.cli import main
 from force2geo.dft import generate as protocol
+from force2geo.dft import starts
 from force2geo.dft.audit import check_energy
 from force2geo.dft.generate import Settings, folder_name, generate
 from force2geo.errors import UserError
-from force2geo.logs import read_log
+from force2geo.logs import parse_log, read_log
 from force2geo.molecules import read_molecules
 from force2geo.store.levels import align, fit_levels, mixed_levels
 from force2geo.store.lmdb_store import StoreWriter
@@ -246,3 +249,23 @@ def test_mixed_scales_are_warned_of_and_packed_on_one(tmp_path, capsys):
         ("gamess", 40), ("smash", 20),
     ]  # fmt: skip
     assert path.exists() and mixed_levels({}) == ""
+
+
+def test_mopac_s_single_points_are_read_as_steps_of_a_relaxation(monkeypatch):
+    # MOPAC's own text of two points; what it was told as a comment is what it repeats.
+    data = Path(__file__).parents[1] / "logs/data/methanol_1scf.aux.xz"
+    text = lzma.decompress(data.read_bytes()).decode("latin-1")
+    first = parse_log(text.encode("latin-1"))
+
+    def point(_geometry, _positions, _program, comment):
+        return text.replace("for Force2Geo, triplet or not", comment)
+
+    monkeypatch.setattr(starts, "_mopac_point", point)
+    geometry = starts.Geometry(first.atomic_numbers, first.positions[0], 0, 1)
+    made = starts.relax_semiempirically(geometry, 1e-9, 0, "mopac")
+    assert first.run == "gradient"
+    log = parse_log(made.encode("latin-1"))
+    assert log.run == "optimize" and not log.converged
+    made = starts.relax_semiempirically(geometry, 1e9, 0, "mopac")
+    log = parse_log(made.encode("latin-1"))
+    assert log.run == "optimize" and log.converged and len(log.energies) == 1

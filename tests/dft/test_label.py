@@ -1,5 +1,7 @@
 """Labels: DFT energies and gradients near a minimum, of ions and radicals as well."""
 
+import os
+
 import numpy as np
 import pytest
 from pyscf import gto, scf
@@ -19,9 +21,9 @@ def quick(monkeypatch):
     )
 
 
-def labels_of(tmp_path, smiles, multiplicity=None):
+def labels_of(tmp_path, smiles, multiplicity=None, **more):
     target = tmp_path / "000000007.npz"
-    label_molecule("7", smiles, "", 3, target, multiplicity)
+    label_molecule("7", smiles, "", 3, target, multiplicity, **more)
     with np.load(target, allow_pickle=False) as data:
         return dict(data)
 
@@ -79,6 +81,84 @@ def test_a_spin_that_does_not_fit_is_refused():
     for wrong in (2, 0, 13):
         with pytest.raises(LabelError, match="does not fit 10 electrons"):
             state_of(water, wrong)
+
+
+def test_three_points_are_those_of_ever_and_fewer_are_drawn(tmp_path, quick):
+    for points in (3, 2, 1):
+        found = labels_of(tmp_path, "O", points=points)
+        rng = np.random.default_rng([3, 7])
+        rng.integers(2**31)  # the conformer's seed
+        scales = [0.03, 0.07]
+        if points < 3:
+            scales = sorted(rng.choice([0.03, 0.07], points - 1, replace=False))
+        names = ["force_field", *(f"rattle_{scale:g}" for scale in scales)]
+        assert found["extra_origin"].tolist() == names
+        start, gradient = found["extra_pos"][0], found["extra_grad"][0]
+        estimate = start + gradient * -51.422067476325886 / 70.0
+        expected = [estimate + rng.normal(scale=scale, size=(3, 3)) for scale in scales]
+        np.testing.assert_allclose(
+            found["extra_pos"][1:], np.reshape(expected, (-1, 3, 3)), atol=1e-6
+        )
+        assert len(found["extra_energy"]) == len(found["extra_grad"]) == points
+        if points == 3:
+            whole = found
+    # Another molecule's generator draws the other one.
+    label_molecule("12", "O", "", 3, tmp_path / "x.npz", points=2)
+    with np.load(tmp_path / "x.npz") as other:
+        names = {
+            str(other["extra_origin"][1]),
+            str(labels_of(tmp_path, "O", points=2)["extra_origin"][1]),
+        }
+    assert names == {"rattle_0.03", "rattle_0.07"}
+    np.testing.assert_array_equal(labels_of(tmp_path, "O")["extra_pos"], whole["extra_pos"])
+
+
+def dies(task):
+    """A worker that some molecules bring down."""
+    if task[0] == "000000002":
+        os._exit(9)
+    if task[0] == "000000003":
+        raise MemoryError
+    return "" if task[0] == "000000001" else "LabelError: no"
+
+
+def writes(task):
+    task[4].write_bytes(b"labels")
+    return ""
+
+
+def test_what_the_machine_failed_is_told_and_tried_again(tmp_path, capsys, monkeypatch):
+    (tmp_path / "m.csv").write_text("cid,smiles\n" + "".join(f"{i:09d},O\n" for i in range(1, 5)))
+    arguments = ["--molecules", str(tmp_path / "m.csv"), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(module, "_worker", dies)
+    assert main(["label", *arguments, "--workers", "2"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert [line[:18] for line in sorted(told)] == ["warning: 000000002", "warning: 000000003"]
+    assert "the process died (exit code 9)" in "".join(told) and "no memory" in "".join(told)
+    rejects = tmp_path / "out" / "rejects.csv"
+    assert rejects.read_text() == "000000004,LabelError: no\n"
+    monkeypatch.setattr(module, "_worker", writes)
+    assert main(["label", *arguments]) == 0
+    made = sorted(path.stem for path in (tmp_path / "out").glob("*.npz"))
+    assert made == ["000000001", "000000002", "000000003"]
+    assert rejects.read_text() == "000000004,LabelError: no\n"
+
+
+@pytest.mark.parametrize(
+    ("problem", "found"), [(MemoryError(), None), (OSError("disk full"), None),
+                           (ValueError("no"), "ValueError: no")],
+)  # fmt: skip
+def test_want_of_memory_is_no_fault_of_a_molecule(tmp_path, monkeypatch, problem, found):
+    def fail(*_):
+        raise problem
+
+    monkeypatch.setattr(module, "label_molecule", fail)
+    task = "1", "O", "", 1, tmp_path / "x.npz", None, 3
+    if found is None:
+        with pytest.raises(type(problem)):
+            module._worker(task)
+    else:
+        assert module._worker(task) == found
 
 
 @pytest.mark.parametrize(

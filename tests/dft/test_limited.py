@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from force2geo.dft import limited
 from force2geo.dft.limited import run_limited
 
 
@@ -51,3 +52,12 @@ def test_ctrl_c_ends_a_worker_without_a_traceback(capfd):
     ((place, value, error),) = run_limited(act, ["interrupt"], 1)
     assert (place, value) == (0, None) and "the process died (exit code -2)" in error
     assert not capfd.readouterr().err
+
+
+def test_a_worker_that_died_while_it_waited_is_told():
+    worker = limited._Worker(act, None)
+    worker.process.kill()
+    worker.process.join()
+    worker.give(3, 1, None)
+    place, value, error = limited._answer(worker)
+    assert (place, value) == (3, None) and "the process died (exit code -9)" in error

@@ -132,8 +132,9 @@ def rows_of(path):
 
 
 def test_the_run_s_numbers_reach_the_tables_and_the_page(run, monkeypatch):
-    monkeypatch.setattr("force2geo.evaluate.figures.save", lambda *_: None)
+    # This one first: imported after the other was changed, it would keep the change for ever.
     monkeypatch.setattr("force2geo.evaluate.data_figures.save", lambda *_: None)
+    monkeypatch.setattr("force2geo.evaluate.figures.save", lambda *_: None)
     evaluate(run, {"noise": [0.05], "geometry_weight": []})
     table = rows_of(run / "tables/table3.csv")
     # The fourth molecule was not computed for the other potential, and so for neither is judged.

@@ -110,6 +110,16 @@ def test_table_3_of_failures_alone_has_no_numbers_that_are_none(tmp_path):
     assert values["pct_diverged"] == 100.0
 
 
+def test_one_molecule_is_not_molecules(tmp_path):
+    one = {"Force2Geo": (molecules().iloc[[1]], tmp_path / "a")}
+    sweep = sweep_table("table11", "t", "Noise", {"0.2": metrics_file(tmp_path / "m", 0.2)})
+    notes = table3(one).notes + sweep.notes
+    assert "All rows are judged on the same 1 molecule." in notes
+    assert any("Force2Geo: 1 molecule; 95 %" in note for note in notes)
+    assert any("residual energy of 1 molecule, median 2.00" in note for note in notes)
+    assert not any("1 molecules" in note for note in notes)
+
+
 def test_table_a3_counts_the_stages(tmp_path):
     def stage(trajectories, snapshots):
         return {"trajectories": trajectories, "snapshots": snapshots,
@@ -132,7 +142,9 @@ def test_table_a3_counts_the_stages(tmp_path):
     assert data.loc["DFT 2nd", "Why empty"] == "the store has no such stage"
     assert data.loc["All stages", ours].tolist() == ["4", "79", "19.75"]
     assert data.loc["PM3", "Snapshots, published"] == "163015359"
-    assert "with 5 single points" in table.notes[-1] and "7 logs rejected" in table.notes[1]
+    assert "with 5 single points" in table.notes[-1] and table.notes[1].startswith(
+        "7 logs rejected; 1 trajectory with a stage"
+    )
 
 
 def test_a_sweep_is_judged_by_validation(tmp_path):

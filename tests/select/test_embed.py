@@ -1,6 +1,7 @@
 """Conformers in another structure's atom order: which atoms are taken for which."""
 
 import functools
+import time
 
 import numpy as np
 import pytest
@@ -182,3 +183,16 @@ def test_fragments_are_embedded_beside_each_other(smiles):
         others = np.concatenate(fragments[:index] + fragments[index + 1 :])
         nearest = np.linalg.norm(one[:, None] - others, axis=2).min()
         assert 3.0 - 1e-6 < nearest < 6.0
+
+
+def test_ten_equal_branches_are_paired_without_trying_all_their_orders():
+    rng = np.random.default_rng(0)
+    around = rng.normal(size=(10, 3))
+    around /= np.linalg.norm(around, axis=1)[:, None]
+    positions = np.concatenate([np.zeros((1, 3)), 2.0 * around])
+    star = Bonded([40, *[9] * 10], [list(range(1, 11)), *[[0]] * 10])
+    reference = positions[np.concatenate([[0], 1 + rng.permutation(10)])]
+    begun = time.process_time()
+    found = closest(star, [positions], star, reference)
+    np.testing.assert_allclose(found, reference, atol=1e-9)
+    assert time.process_time() - begun < 5  # 3,628,800 orders take twenty seconds

@@ -104,6 +104,27 @@ def test_steps_without_energy_or_gradient_are_not_packed(
         assert file.attrs["charge_states"].tolist() == [[0, 1]]
 
 
+def test_the_file_names_the_levels_packed_the_most_frequent_first(
+    tmp_path, make_stage, write_shard_file, capsys
+):
+    # A level of one program, twice spelt, is one name; what has no whole step is not packed.
+    stages = [
+        make_stage(3, 3), make_stage(2, 3, "pm3"), make_stage(2, 3, "pm3", basis=""),
+        make_stage(2, 3, program="smash", gradients=np.full((2, 3, 3), np.nan)),
+    ]  # fmt: skip
+    store(tmp_path, stages, write_shard_file)
+    split = {"train": [f"{i:09d}" for i in range(4)], "val": [], "test": []}
+    (tmp_path / "selection.json").write_text(json.dumps({"random": split}))
+    for more in ({}, {"reference_per_level": True}):
+        assert pack(tmp_path, **more) == 0
+        with h5py.File(tmp_path / "x.h5") as file:
+            assert list(file.attrs["packed_levels"]) == [
+                "pyscf pm3", "pyscf b3lyp(vwn5)/6-31g*, Cartesian",
+            ]  # fmt: skip
+            assert ("level_references" in file.attrs) == bool(more)
+        assert "smash" not in "".join(capsys.readouterr())
+
+
 def test_ions_and_radicals_are_packed_only_when_asked_for(
     tmp_path, make_stage, write_shard_file, capsys
 ):
@@ -132,7 +153,7 @@ def test_ions_and_radicals_are_packed_only_when_asked_for(
     assert pack(tmp_path, charge_states=[[2, 1]]) != 0
     assert "nothing to pack" in capsys.readouterr().err
     assert pack(tmp_path, split="scaffold") != 0
-    assert "no split 'scaffold'" in capsys.readouterr().err
+    assert "no split or set 'scaffold'" in capsys.readouterr().err
 
 
 def test_references_are_fitted_on_the_training_molecules_of_the_states_packed(

@@ -89,7 +89,7 @@ def test_molecules_without_a_geometry_are_counted(conformers):
     assert molecules(conformers, cids, "hf").left_out == {}
     with pytest.raises(UserError, match="no molecule of a split has the geometry 'rdkit'"):
         molecules(conformers, ["000000003"], "rdkit")
-    with pytest.raises(UserError, match="molecule 000000001 is selected, but not in"):
+    with pytest.raises(UserError, match="downstream set lacks CID 000000001: "):
         molecules(conformers, ["000000001"], "hf")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ import force2geo
 from force2geo.errors import UserError
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.store.level import Level
 from force2geo.store.packed import PackedWriter
 from force2geo.train import runs
 from force2geo.train.geometry_mix import Molecules
@@ -51,6 +53,7 @@ def test_predictions_are_the_saved_model_s_of_each_split_in_the_data_s_order(
     target = tmp_path / "model.pt"
     potential(packed, target, batch_atoms=batch_atoms)
     model, found = force2geo.load(target), predictions(target)
+    model.network.config["charge_states"] = [[0, 1], [0, 2]]  # drawn atoms may be a radical
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     with h5py.File(tmp_path / "x.h5") as file:
         columns = {name: file[name][:] for name in file}
@@ -245,6 +248,27 @@ def test_force2prop_starts_from_the_potential_s_backbone_and_says_so(packed, tmp
     np.testing.assert_allclose(float(model.network.head.deviation), np.linspace(3, 8, 6).std())
 
 
+def test_a_model_knows_the_levels_it_was_trained_on(tmp_path):
+    writer = PackedWriter(tmp_path / "x.h5", ["dft_1st"])
+    rng = np.random.default_rng(0)
+    for number, split in enumerate(("train", "val", "test")):
+        positions = 1.5 * rng.normal(size=(2, 3, 3))
+        args = np.array([8, 1, 1]), positions, np.zeros(2), np.zeros((2, 3, 3))
+        writer.add(f"{number:09d}", *args, "dft_1st", split)
+    gamess = Level("gamess", "b3lyp(vwn5)", "6-31g*", False)
+    writer.close(levels=Counter({Level("mopac", "pm3", "", None): 2, gamess: 4}))
+    names = ["gamess b3lyp(vwn5)/6-31g*, Cartesian", "mopac pm3"]
+    potential(Snapshots.read(tmp_path / "x.h5"), tmp_path / "a" / "model.pt", epochs=1)
+    model = force2geo.load(tmp_path / "a" / "model.pt")
+    assert model.network.config["levels"] == names
+    assert f"level of theory: {', '.join(names)}\n" in repr(model)
+    prop(tmp_path / "b" / "model.pt", start=tmp_path / "a" / "model.pt")
+    prop(tmp_path / "c" / "model.pt", start=tmp_path / "b" / "model.pt")
+    for folder in "bc":
+        model = force2geo.load(tmp_path / folder / "model.pt")
+        assert f"level of theory of its potential: {', '.join(names)}\n" in repr(model)
+
+
 def test_a_start_of_the_wrong_kind_is_refused(packed, tmp_path):
     potential(packed, tmp_path / "a" / "model.pt", epochs=1)
     prop(tmp_path / "b" / "model.pt")
@@ -278,7 +302,9 @@ def test_property_predictions_are_of_their_molecules_and_metrics_their_mean_erro
     assert found["test/property_true"].tolist() == [1.0, 2.0, 4.0]
     data = sets["test"]
     parts = [slice(int(a), int(b)) for a, b in zip(data.ptr[:-1], data.ptr[1:], strict=True)]
-    expected = force2geo.load(tmp_path / "model.pt").predict(
+    model = force2geo.load(tmp_path / "model.pt")
+    model.network.config["charge_states"] = [[0, 1], [0, 2]]  # OH is a radical
+    expected = model.predict(
         [Atoms(data.atomic_numbers[p].numpy(), data.fixed[p].numpy()) for p in parts]
     )
     np.testing.assert_allclose(

@@ -30,6 +30,17 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def selected(path: Path, name: str) -> Any:
+    """Return a split or a set of a selection file; `UserError` where it has none of that name."""
+    from force2geo.errors import UserError
+    from force2geo.files import read_json
+
+    selection = read_json(path, "a selection, a JSON object")
+    if name not in selection:
+        raise UserError(f"{path}: has no split or set '{name}', only {', '.join(selection)}")
+    return selection[name]
+
+
 def shards_of(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Return the settings and the names of the shards in use.
 

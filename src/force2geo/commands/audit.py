@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     settings, shards = shards_of(args)
     sample = settings.get("sample", 1) if args.sample is None else args.sample
     paths = shard_files(args.store, shards, ".lmdb")
-    with tqdm(total=len(paths), unit="shard", disable=None) as bar:
+    with tqdm(unit="molecule", disable=None) as bar:
         report = audit(
             paths,
             sample,

@@ -25,11 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect geometries and embed conformers."""
-    import json
-
     import numpy as np
 
-    from force2geo.commands.arguments import shards_of
+    from force2geo.commands.arguments import selected, shards_of
     from force2geo.files import atomic_path, record_provenance
     from force2geo.select.embed import embed_like, parse
     from force2geo.store.conformers import GEOMETRIES, Conformers, write_conformers
@@ -39,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.units import HARTREE_TO_EV
 
     settings, shards = shards_of(args)
-    subset = set(json.loads(args.selection.read_text())["subset"])
+    subset = set(selected(args.selection, "subset"))
     cids: list[str] = []
     numbers: list[np.ndarray] = []
     gaps: list[float] = []

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from force2geo.evaluate.tables import Table
 
 
-SWEEPS = {
-    "table11": ("noise", "Noise (Å) in geometry fine-tuning"),
-    "table12": ("geometry_weight", "Weight of the geometry loss"),
+_SWEPT = {
+    "noise": "Noise (Å) in geometry fine-tuning",
+    "geometry_weight": "Weight of the geometry loss",
 }
 
 
@@ -69,10 +69,11 @@ def _compared(args: argparse.Namespace) -> list[tuple[str, Path, Path]]:
 
 def _sweep_tables(settings: dict[str, Any], runs: dict[tuple[str, str], Path]) -> list[Table]:
     """Return tables 11 and 12, each where the settings list values to try."""
+    from force2geo.config import SWEEP_TABLES
     from force2geo.evaluate.tables import sweep_table
 
     tables = []
-    for name, (key, title) in SWEEPS.items():
+    for key, title in _SWEPT.items():
         values = {float(value) for value in settings.get("sweeps", {}).get(key, [])}
         start = f"geometry_force2geo.{key}="
         found = {
@@ -83,7 +84,7 @@ def _sweep_tables(settings: dict[str, Any], runs: dict[tuple[str, str], Path]) -
             and float(recipe.removeprefix(start)) in values
         }
         if values:
-            tables.append(sweep_table(name, title, title, found))
+            tables.append(sweep_table(SWEEP_TABLES[key], title, title, found))
     return tables
 
 
@@ -117,15 +118,15 @@ def _tables(
 
 def _remove_sweeps(folder: Path, written: set[str]) -> None:
     """Remove tables 11 and 12 of an earlier run whose config had them."""
-    for name in SWEEPS.keys() - written:
+    from force2geo.config import SWEEP_TABLES
+
+    for name in set(SWEEP_TABLES.values()) - written:
         for suffix in (".csv", ".md", ".tex", ".json"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write tables and figures."""
-    import json
-
     import numpy as np
     import pandas as pd
 
@@ -133,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate import data_figures, figures
     from force2geo.evaluate.geometry import FORCE_THRESHOLD, per_molecule
     from force2geo.evaluate.tables import write_table_files
-    from force2geo.files import atomic_path, record_provenance
+    from force2geo.files import atomic_path, read_json, reading, record_provenance
     from force2geo.relax.result import read_relaxed
     from force2geo.store.conformers import read_conformers
 
@@ -142,7 +143,9 @@ def run(args: argparse.Namespace) -> None:
     table_folder, figure_folder = args.out / "tables", args.out / "figures"
     relaxations: dict[str, tuple[Any, Path]] = {}
     for suffix, relaxed_path, points_path in [("", args.relaxed, args.dft), *_compared(args)]:
-        points = pd.read_csv(points_path, dtype={"cid": str, "error": str})
+        with reading(points_path, "single points, CSV"):
+            points = pd.read_csv(points_path, dtype={"cid": str, "error": str})
+            points[["cid", "geometry", "energy"]]  # a `KeyError` where it has others
         rows = per_molecule(points, read_relaxed(relaxed_path), conformers)
         detail = table_folder / f"relaxation{suffix}.csv"
         with atomic_path(detail) as part:
@@ -156,11 +159,11 @@ def run(args: argparse.Namespace) -> None:
     for table in tables:
         write_table_files(table, table_folder)
 
-    data_figures.draw(json.loads(args.statistics.read_text()), figure_folder)
-    histories = {"pretrain": json.loads(args.pretrain.read_text())["history"]}
+    data_figures.draw(read_json(args.statistics), figure_folder)
+    histories = {"pretrain": read_json(args.pretrain)["history"]}
     figures.save(figures.training_curves(histories), figure_folder, "pretrain")
     if args.benchmark:
-        runs = {p.parent.name: json.loads(p.read_text())["history"] for p in args.benchmark}
+        runs = {p.parent.name: read_json(p)["history"] for p in args.benchmark}
         figures.save(figures.training_curves(runs), figure_folder, "benchmark")
     with np.load(args.pretrain.with_name("predictions.npz"), allow_pickle=False) as file:
         figures.save(figures.parity_potential(dict(file)), figure_folder, "parity_potential")

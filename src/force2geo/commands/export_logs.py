@@ -27,12 +27,21 @@ def run(args: argparse.Namespace) -> None:
     """Write the archives and the table of identifiers."""
     from force2geo.datasets.export import shards, write_shard
     from force2geo.datasets.protocol import read_protocol
-    from force2geo.files import write_table
+    from force2geo.files import reading, write_table
 
     files = {path.stem: path for folder in args.raw for path in folder.glob("*.npz")}
-    with args.molecules.open(newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["file"] in files]
-    trajectories = [read_protocol(files[row["file"]], row["cid"]) for row in rows]
+    with (
+        reading(args.molecules, "a table cid,file,smiles,inchi"),
+        args.molecules.open(newline="", encoding="utf-8") as handle,
+    ):
+        rows = [(row["file"], row["cid"]) for row in csv.DictReader(handle)]
+        if not rows:
+            raise ValueError("no row")
+    trajectories = []
+    for file, cid in rows:
+        if file in files:
+            with reading(files[file], "a raw result, .npz"):
+                trajectories.append(read_protocol(files[file], cid))
     for index, shard in enumerate(shards(trajectories, args.shard_size)):
         write_shard(shard, args.out / f"shard_{index:03d}.tar.xz")
     identifiers = [

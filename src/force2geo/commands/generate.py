@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     values = read_settings(args.settings) if args.settings else {}
     settings = Settings(**values)
     molecules = read_molecules(args.molecules)
+    if not molecules:
+        raise UserError(f"{args.molecules}: no molecule in it")
     if args.cid is not None:
         molecules = [m for m in molecules if m.cid == args.cid.zfill(9)]
         if not molecules:

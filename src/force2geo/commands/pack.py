@@ -31,12 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pack."""
-    import json
     import sys
 
     from tqdm import tqdm
 
-    from force2geo.commands.arguments import shards_of
+    from force2geo.commands.arguments import selected, shards_of
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance
     from force2geo.store.levels import align, fit_levels, mixed_levels
@@ -45,11 +44,10 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.store.packed import PackedWriter
 
     settings, shards = shards_of(args)
+    if args.use not in settings:
+        raise UserError(f"{args.settings}: has no entry '{args.use}'")
     settings = settings[args.use]
-    selection = json.loads(args.selection.read_text(encoding="utf-8"))
-    if settings["split"] not in selection:
-        raise UserError(f"{args.selection}: has no split '{settings['split']}'")
-    splits = selection[settings["split"]]
+    splits = selected(args.selection, settings["split"])
     part_of = {cid: part for part, cids in splits.items() for cid in cids}
     states = {(int(q), int(m)) for q, m in settings.get("charge_states", CHARGE_STATES)}
     paths = shard_files(args.store, shards, ".lmdb")
@@ -61,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         packed = pack_trajectories(writer, paths, part_of, align(references), states, bar.update)
         if not packed.levels.total():
             raise UserError(_nothing(packed, settings["sources"]))
-        writer.close(references)
+        writer.close(references, packed.levels)
     warning = mixed_levels(packed.levels)
     if warning and references is None:
         print(f"warning: {warning}", file=sys.stderr)

@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train the model."""
-    import json
-
+    from force2geo.commands.arguments import selected
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.relax.result import read_relaxed
@@ -69,8 +68,8 @@ def run(args: argparse.Namespace) -> None:
         relaxed = read_relaxed(args.relaxed)
         usable = [status not in ("exploded", "refused") for status in relaxed.status]
         paths = {c: f for c, f, ok in zip(relaxed.cids, relaxed.frames, usable, strict=True) if ok}
+    splits = selected(args.selection, args.split)
     conformers = read_conformers(args.conformers)
-    splits = json.loads(args.selection.read_text())[args.split]
     sets = {
         name: molecules(
             conformers,

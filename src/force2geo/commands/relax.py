@@ -282,6 +282,7 @@ def _relax_file(args: argparse.Namespace) -> int:
 def _relax_set(args: argparse.Namespace) -> int:
     import json
 
+    from force2geo.commands.arguments import selected
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance
@@ -298,9 +299,7 @@ def _relax_set(args: argparse.Namespace) -> int:
         args.options = json.dumps(chosen.get("options", {}))
         settings |= {"potential": args.potential, **chosen}
     conformers = read_conformers(args.conformers)
-    cids = read_settings(args.selection).get(args.set)
-    if cids is None:
-        raise UserError(f"{args.selection}: it has no set '{args.set}'")
+    cids = selected(args.selection, args.set)
     if absent := sorted(set(cids) - set(conformers.cids)):
         raise UserError(f"{args.conformers}: it lacks CID {absent[0]} of {args.selection}")
     starts = [

@@ -28,14 +28,16 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from force2geo.config import read_settings
-    from force2geo.files import record_provenance, write_json
+    from force2geo.files import reading, record_provenance, write_json
     from force2geo.select.leakage import read_test_sets
     from force2geo.select.splits import COLUMNS, select
 
     settings = read_settings(args.settings)
-    index = pd.read_parquet(args.index, columns=list(COLUMNS))
     test_sets = [Path(path) for path in settings["test_sets"]]
-    selection = select(index, settings, read_test_sets(test_sets))
+    kept_out = read_test_sets(test_sets)
+    with reading(args.index, "the merged index of a store, Parquet"):
+        index = pd.read_parquet(args.index, columns=list(COLUMNS))
+    selection = select(index, settings, kept_out)
     write_json(args.out, selection)
     record_provenance(args.out, "select", settings, [args.index, *test_sets])
     print(json.dumps(selection["counts"]))

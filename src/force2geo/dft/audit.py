@@ -10,7 +10,9 @@ import numpy as np
 
 from force2geo.dft.level import Level as PyscfLevel
 from force2geo.dft.single_points import converge
-from force2geo.store.levels import Level, level_of, mixed_levels
+from force2geo.store.joined import join, undecoded
+from force2geo.store.level import Level, level_of
+from force2geo.store.levels import mixed_levels
 from force2geo.store.lmdb_store import Shard
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
@@ -145,29 +147,32 @@ def audit(
 ) -> dict[str, Any]:
     """Return the report: levels by stage, checks of energies, warnings.
 
-    `sample` energies of each stage and level are recomputed, of molecules drawn at random, and
-    compared by `check_energy` with its `tolerance`. `uses` names the stages that each use packs
-    together; one that mixes energy scales is warned of, and so is an energy that does not agree.
+    A molecule in several shards is counted once, with the stages that count. `sample` energies of
+    each stage and level are recomputed, of molecules drawn at random, and compared by
+    `check_energy` with its `tolerance`. `uses` names the stages that each use packs together; one
+    that mixes energy scales is warned of, and so is an energy that does not agree. `progress` is
+    told of each molecule.
     """
     molecules: dict[tuple[str, Level], int] = Counter()
     snapshots: dict[tuple[str, Level], int] = Counter()
-    drawn: dict[tuple[str, Level], list[tuple[float, Path, str]]] = {}
-    for path in shards:
-        for record in Shard(path).records():
-            for name, level, steps in _levels(record):
-                key = (name, level)
-                molecules[key] += 1
-                snapshots[key] += steps
-                # The smallest of random numbers: a uniform sample in one pass.
-                ticket = (float(rng.random()), path, record.header["cid"])
-                drawn[key] = sorted([*drawn.get(key, []), ticket])[:sample]
+    drawn: dict[tuple[str, Level], list[tuple[float, str, list[Path]]]] = {}
+    for cid, records in undecoded(shards):
+        for name, level, steps in _levels(cid, records):
+            key = (name, level)
+            molecules[key] += 1
+            snapshots[key] += steps
+            # The smallest of random numbers: a uniform sample in one pass.
+            ticket = (float(rng.random()), cid, [path for path, _ in records])
+            drawn[key] = sorted([*drawn.get(key, []), ticket])[:sample]
         progress(1)
     order = {name: place for place, name in enumerate(PATH_STAGES + POINT_SETS)}
     keys = sorted(molecules, key=lambda key: (order[key[0]], -snapshots[key], str(key[1])))
     checks = [
-        check_energy(Shard(path)[cid], name, tolerance)
+        check_energy(
+            join(cid, [(path, Shard(path).record(cid)) for path in paths])[0], name, tolerance
+        )
         for name, level in keys
-        for _, path, cid in drawn[name, level]
+        for _, cid, paths in drawn[name, level]
     ]
     warnings = []
     for use, sources in uses.items():
@@ -197,10 +202,16 @@ def audit(
     return {"levels": levels, "checks": checks, "warnings": warnings, "tolerances": _TOLERANCES}
 
 
-def _levels(record: Record) -> list[tuple[str, Level, int]]:
-    """Return name, level and number of steps of each stage, told by the header alone."""
+def _levels(cid: str, records: Sequence[tuple[Path, Record]]) -> list[tuple[str, Level, int]]:
+    """Return name, level and number of steps of each stage of a molecule.
+
+    A header alone tells them; what of several shards counts is found by joining them.
+    """
+    if len(records) > 1:
+        stages = join(cid, records)[0].stages
+        return [(name, level_of(stage), len(stage)) for name, stage in stages.items()]
     found = []
-    for name, values in record.header["stages"].items():
+    for name, values in records[0][1].header["stages"].items():
         about = values["is"]
         form = about.get("functional") or about["method"]
         level = Level(about["program"], form, about.get("basis", ""), about.get("spherical"))

@@ -7,19 +7,23 @@ Hartree, `extra_grad` (K,n,3) Hartree/bohr, `extra_origin` (K,) and `info` (JSON
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from force2geo.dft.level import B3LYP, build_mean_field
+from force2geo.dft.limited import run_limited
 from force2geo.errors import UserError
+from force2geo.files import atomic_path
 from force2geo.select.embed import embed
 from force2geo.units import GRADIENT_TO_FORCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Gaussian noise (Å) added to each coordinate about the estimated DFT minimum.
 RATTLES = (0.03, 0.07)
@@ -80,9 +84,19 @@ def downhill(positions: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 
 def label_molecule(
-    cid: str, smiles: str, inchi: str, seed: int, target: Path, multiplicity: int | None = None
+    cid: str,
+    smiles: str,
+    inchi: str,
+    seed: int,
+    target: Path,
+    multiplicity: int | None = None,
+    points: int = 1 + len(RATTLES),
 ) -> None:
-    """Write the labels of one molecule to `target`, whole or not at all."""
+    """Write the labels of one molecule to `target`, whole or not at all.
+
+    `points` are the conformer and as many of the rattled geometries, drawn where not all are
+    wanted.
+    """
     rng = np.random.default_rng([seed, int(cid)])
     molecule = embed(smiles, seed=int(rng.integers(2**31)))
     if molecule is None:
@@ -92,8 +106,13 @@ def label_molecule(
     state = state_of(molecule, multiplicity)
     first_energy, first_gradient, density = single_points(numbers, [start], None, *state)
     estimate = downhill(start, first_gradient[0])
-    rattled = [estimate + rng.normal(scale=scale, size=start.shape) for scale in RATTLES]
-    energies, gradients, _ = single_points(numbers, rattled, density, *state)
+    scales = RATTLES
+    if points - 1 < len(RATTLES):
+        scales = tuple(sorted(rng.choice(RATTLES, points - 1, replace=False)))
+    rattled = [estimate + rng.normal(scale=scale, size=start.shape) for scale in scales]
+    energies, gradients = first_energy[:0], first_gradient[:0]
+    if rattled:
+        energies, gradients, _ = single_points(numbers, rattled, density, *state)
     record: dict[str, Any] = {
         "cid": np.array(cid),
         "z": numbers.astype(np.uint8),
@@ -104,31 +123,29 @@ def label_molecule(
         "extra_pos": np.array([start, *rattled]),
         "extra_energy": np.concatenate([first_energy, energies]),
         "extra_grad": np.concatenate([first_gradient, gradients]),
-        "extra_origin": np.array(["force_field", *(f"rattle_{scale:g}" for scale in RATTLES)]),
+        "extra_origin": np.array(["force_field", *(f"rattle_{scale:g}" for scale in scales)]),
         "info": np.array(json.dumps({"level": B3LYP.as_dict()})),
     }
-    part = target.with_suffix(f".part{os.getpid()}")
-    with part.open("wb") as handle:
+    with atomic_path(target) as part, part.open("wb") as handle:
         np.savez_compressed(handle, **record)
-    part.replace(target)
 
 
-def _worker(task: tuple[str, str, str, int, str, int | None]) -> tuple[str, str]:
-    import contextlib
-    import io
+def _worker(task: tuple[Any, ...]) -> str:
+    """Label a molecule; return why it cannot be, nothing when it is labelled."""
     import logging
 
     import pyscf.lib
 
     pyscf.lib.num_threads(1)
     logging.disable(logging.INFO)
-    cid, smiles, inchi, seed, target, multiplicity = task
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            label_molecule(cid, smiles, inchi, seed, Path(target), multiplicity)
+            label_molecule(*task)
+    except (MemoryError, OSError):
+        raise  # the machine's fault, not the molecule's
     except Exception as error:  # one bad molecule must not stop the others; it is recorded
-        return cid, f"{type(error).__name__}: {error}"
-    return cid, ""
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _rows(molecules: Path) -> list[dict[str, str]]:
@@ -150,11 +167,14 @@ def _rows(molecules: Path) -> list[dict[str, str]]:
     return rows
 
 
-def label(molecules: Path, out: Path, seed: int, workers: int) -> None:
+def label(
+    molecules: Path, out: Path, seed: int, workers: int, points: int = 1 + len(RATTLES)
+) -> dict[str, str]:
     """Label every molecule of a CSV (`cid,smiles,inchi`) into `out`; a rerun does what is left.
 
-    A column `multiplicity` may say what a SMILES cannot. Failures go to `out/rejects.csv` and are
-    not tried again.
+    A column `multiplicity` may say what a SMILES cannot. Molecules that cannot be labelled go to
+    `out/rejects.csv` and are not tried again. Returned are those that the next call tries again,
+    by CID, and why: their process died, or the machine had no memory or no room on its disk.
     """
     from tqdm import tqdm
 
@@ -163,20 +183,24 @@ def label(molecules: Path, out: Path, seed: int, workers: int) -> None:
     rejects = out / "rejects.csv"
     done = {path.stem for path in out.glob("*.npz")}
     if rejects.exists():
-        with rejects.open(newline="") as handle:
-            done |= {row[0] for row in csv.reader(handle)}
+        with rejects.open(newline="", encoding="utf-8") as handle:
+            done |= {row[0] for row in csv.reader(handle) if row}
     tasks = [
         (
-            row["cid"], row["smiles"], row.get("inchi") or "", seed, str(out / f"{row['cid']}.npz"),
-            int(row["multiplicity"]) if row.get("multiplicity") else None,
+            row["cid"], row["smiles"], row.get("inchi") or "", seed, out / f"{row['cid']}.npz",
+            int(row["multiplicity"]) if row.get("multiplicity") else None, points,
         )
         for row in rows if row["cid"] not in done
     ]  # fmt: skip
-    with ProcessPoolExecutor(workers) as pool, rejects.open("a", newline="") as handle:
+    left: dict[str, str] = {}
+    with rejects.open("a", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        futures = [pool.submit(_worker, task) for task in tasks]
-        for future in tqdm(as_completed(futures), total=len(futures), unit="molecule"):
-            cid, reason = future.result()
-            if reason:
+        results = run_limited(_worker, tasks, max(1, workers))
+        for place, reason, error in tqdm(results, total=len(tasks), unit="molecule", disable=None):
+            cid = tasks[place][0]
+            if error:
+                left[cid] = error
+            elif reason:
                 writer.writerow([cid, reason])
                 handle.flush()
+    return left

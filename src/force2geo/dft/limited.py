@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import time
@@ -36,7 +37,8 @@ class _Worker:
         extra = _START if self.fresh else 0.0
         self.deadline = time.monotonic() + (seconds + extra if seconds else float("inf"))
         self.fresh = False
-        self.connection.send(task)
+        with contextlib.suppress(OSError):  # it died while it waited, which its answer tells
+            self.connection.send(task)
 
     def end(self) -> None:
         self.process.kill()

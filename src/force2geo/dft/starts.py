@@ -16,7 +16,7 @@ import numpy as np
 from force2geo.elements import SYMBOLS
 from force2geo.errors import UserError
 from force2geo.logs.log import Log
-from force2geo.logs.mopac import CONVERGED, parse_aux
+from force2geo.logs.mopac import CONVERGED, STEP, parse_aux
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _relax_mopac(geometry: Geometry, threshold: float, max_steps: int, program: 
 
         def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):  # type: ignore[no-untyped-def]
             super().calculate(atoms, properties, system_changes)
-            log = point(self.atoms.positions, "relaxation step")
+            log = point(self.atoms.positions, STEP)
             self.results = {
                 "energy": float(log.energies[-1]) * HARTREE_TO_EV,
                 "forces": log.gradients[-1] * GRADIENT_TO_FORCE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from force2geo.evaluate.geometry import CHANGED, CHEMICAL_ACCURACY, NO_END
+from force2geo.evaluate.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ EQUATION_14 = (
 def set_note(relaxed: dict[str, tuple[pd.DataFrame, Path]], judged: dict[str, pd.DataFrame]) -> str:
     """Return which molecules the rows of table 3 share."""
     count = len(next(iter(judged.values())))
-    note = f"All rows are judged on the same {count} molecules."
+    note = f"All rows are judged on the same {counted(count, 'molecule')}."
     missing = [
         f"{int((~molecules['judged']).sum())} of {len(molecules)} for {row}"
         for row, (molecules, _) in relaxed.items()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from force2geo.evaluate.origins import ancestry
-from force2geo.files import code_version
+from force2geo.evaluate.wording import counted
+from force2geo.files import code_version, read_json
 from force2geo.store.levels import Level
 
 if TYPE_CHECKING:
@@ -57,10 +58,6 @@ code{font-size:.85em;word-break:break-all}details{margin:.5em 0}summary{cursor:p
 """
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _table(path: Path, title: str) -> str:
     with path.open(newline="", encoding="utf-8") as handle:
         header, *rows = list(csv.reader(handle))
@@ -105,11 +102,12 @@ def _figure(path: Path, caption: str) -> str:
 
 def _statistics(statistics: dict[str, Any]) -> str:
     return (
-        f"<p>{statistics['trajectories']} molecules, {statistics['snapshots']} snapshots; "
+        f"<p>{counted(statistics['trajectories'], 'molecule')}, "
+        f"{counted(statistics['snapshots'], 'snapshot')}; "
         f"{statistics['mean_atoms']:.1f} atoms a molecule, "
         f"{statistics['mean_heavy_atoms']:.1f} of them heavy; elements "
-        f"{escape(' '.join(statistics['elements']))}; {statistics['rejected_logs']} logs "
-        "rejected. Stage by stage: table A3.</p>"
+        f"{escape(' '.join(statistics['elements']))}; "
+        f"{counted(statistics['rejected_logs'], 'log')} rejected. Stage by stage: table A3.</p>"
     )
 
 
@@ -139,7 +137,7 @@ def _audit(report: dict[str, Any]) -> str:
 
 
 def _verdict(folder: Path) -> str:
-    metrics = _json(folder / "pretrain" / "metrics.json")
+    metrics = read_json(folder / "pretrain" / "metrics.json")
     lines = []
     for part, label in (("val", "Validation"), ("test", "Test")):
         found = metrics[part]
@@ -168,7 +166,7 @@ def _cells_of(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in TABLES:
         path = folder / "tables" / f"{name}.json"
         if path.exists():
-            yield from ((name, cell) for cell in _json(path)["cells"])
+            yield from ((name, cell) for cell in read_json(path)["cells"])
 
 
 def _provenance(folder: Path) -> str:
@@ -219,7 +217,7 @@ def _molecules(folder: Path) -> str:
     """Return table 3's molecules, of each potential, the worst first."""
     sources = {
         cell["row"]: folder / "tables" / cell["source"].rsplit("/", 1)[-1]
-        for cell in _json(folder / "tables" / "table3.json")["cells"]
+        for cell in read_json(folder / "tables" / "table3.json")["cells"]
     }
     parts = []
     for row, path in sources.items():
@@ -232,7 +230,7 @@ def _molecules(folder: Path) -> str:
             for cells in rows[:_MOST_MOLECULES]
         )
         head = "".join(f"<th>{escape(_MOLECULE.get(name, name))}</th>" for name in header)
-        shown = f"{min(len(rows), _MOST_MOLECULES)} of {len(rows)} molecules"
+        shown = f"{min(len(rows), _MOST_MOLECULES)} of {counted(len(rows), 'molecule')}"
         parts.append(
             f"<details><summary>{escape(row)}, {shown}, the worst first; all are in "
             f'<code>{escape(str(path))}</code></summary><div class="scroll"><table>'
@@ -247,7 +245,7 @@ def report(folder: Path) -> str:
     for name in TABLES:
         path = folder / "tables" / f"{name}.csv"
         if path.exists():
-            title = _json(path.with_suffix(".json"))["title"]
+            title = read_json(path.with_suffix(".json"))["title"]
             number = name.removeprefix("table")
             tables.append(_table(path, f"Table {number}. {title}"))
             tables.append(_notes(path.with_suffix(".md")))
@@ -258,7 +256,7 @@ def report(folder: Path) -> str:
         for name, caption in FIGURES.items()
         if (folder / "figures" / f"{name}.png").exists()
     ]
-    statistics = _json(folder / "store" / "statistics.json")
+    statistics = read_json(folder / "store" / "statistics.json")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -266,7 +264,8 @@ def report(folder: Path) -> str:
         f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body><main>'
         f"<h1>force2geo: run “{escape(folder.name)}”</h1>{_verdict(folder)}"
         f"<h2>Data</h2>{_statistics(statistics)}"
-        f"<h2>Levels of theory</h2>{_audit(_json(folder / 'store' / 'audit.json'))}<h2>Tables</h2>"
+        f"<h2>Levels of theory</h2>{_audit(read_json(folder / 'store' / 'audit.json'))}"
+        "<h2>Tables</h2>"
         "<p>Grey columns are the numbers published by Fu, Lin et al. for their data; they are not "
         f"results of this run.</p>{''.join(tables)}<h2>Figures</h2>{''.join(figures)}"
         f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>{_cells(folder)}"

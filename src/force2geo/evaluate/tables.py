@@ -14,7 +14,8 @@ from force2geo.evaluate.geometry import common, intervals, summary
 from force2geo.evaluate.origins import code_versions
 from force2geo.evaluate.property_errors import common_errors
 from force2geo.evaluate.relaxation_notes import EQUATION_14, failures, set_note
-from force2geo.files import hash_file, provenance_path, write_json, write_text
+from force2geo.evaluate.wording import counted
+from force2geo.files import hash_file, provenance_path, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,13 +86,9 @@ def published(name: str) -> dict[str, dict[str, float]]:
     return {row: {k: v for k, v in cells if v is not None} for row, cells in rows.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def table_a3(statistics: Path) -> Table:
     """Return the data set's counts of appendix A.3, stage by stage."""
-    found = _read(statistics)
+    found = read_json(statistics)
     rows: dict[str, dict[str, Cell]] = {}
     for row, stage in DATA_STAGES.items():
         counts, reason = found[stage], "the store has no such stage"
@@ -109,12 +106,14 @@ def table_a3(statistics: Path) -> Table:
     notes = [
         f"{found['mean_atoms']:.1f} atoms a molecule, {found['mean_heavy_atoms']:.1f} of them "
         f"heavy (published: 29 and 14); {len(found['elements'])} elements (published: 25).",
-        f"{found['rejected_logs']} logs rejected; {found['trajectories_with_breaks']} "
-        "trajectories with a stage that does not start where the one before ended.",
+        f"{counted(found['rejected_logs'], 'log')} rejected; "
+        f"{counted(found['trajectories_with_breaks'], 'trajectory', 'trajectories')} with a stage "
+        "that does not start where the one before ended.",
     ]
     if found["dft_points"]["snapshots"]:
         notes.append(
-            f"All stages: with {found['dft_points']['snapshots']} single points off the paths."
+            f"All stages: with {counted(found['dft_points']['snapshots'], 'single point')} off the "
+            "paths."
         )
     title = "The relaxations in the store"
     return Table("tableA3", title, "Stage", DATA, rows, published("tableA3"), notes)
@@ -132,13 +131,13 @@ def table2(benchmark: dict[str, Path]) -> Table:
             reason = NOT_IN_THIS_RUN if row in names else NOT_IN_THIS_VERSION
             rows[row] = {column: Cell(None, reason=reason) for column in TABLE2}
             continue
-        metrics = _read(path)
+        metrics = read_json(path)
         values = metrics["val"] | {"minutes_per_epoch": metrics["seconds_per_epoch"] / 60}
         rows[row] = {column: Cell(values[column], path) for column in TABLE2}
         sizes = metrics["sizes"]
         notes.append(
-            f"{row}: trained on {sizes['train']} snapshots, judged on {sizes['val']}; predicting "
-            f"zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
+            f"{row}: trained on {counted(sizes['train'], 'snapshot')}, judged on {sizes['val']}; "
+            f"predicting zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
         )
     title = "Backbones on the subset S, validation set"
     return Table("table2", title, "Model", TABLE2, rows, known, notes)
@@ -165,9 +164,9 @@ def table3(
         residual = molecules["residual"].dropna()
         gains = int(molecules["percent"].notna().sum())
         notes += [
-            f"{row}: {found['molecules']} molecules; 95 % intervals of a bootstrap over them: "
-            f"{ranges}.",
-            f"{row}: residual energy of {len(residual)} molecules"
+            f"{row}: {counted(len(molecules), 'molecule')}; 95 % intervals of a bootstrap over "
+            f"them: {ranges}.",
+            f"{row}: residual energy of {counted(len(residual), 'molecule')}"
             + (
                 f", median {residual.median():.2f} kcal/mol, mean "
                 "{:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"])
@@ -184,7 +183,7 @@ def table3(
             *failures(row, molecules),
         ]
     for row, path in (training or {}).items():
-        run = _read(path)
+        run = read_json(path)
         seconds = sum(epoch["seconds"] for epoch in run["history"])
         notes.append(
             f"{row}: {run['parameters']} weights, {run['epochs']} epochs of training in "
@@ -222,9 +221,9 @@ def gap_table(
         }
         if not runs:
             continue
-        found = {row: _read(path) for row, path in runs.items()}
+        found = {row: read_json(path) for row, path in runs.items()}
         sizes = {part: {row: run["sizes"][part] for row, run in found.items()} for part in _PARTS}
-        told = [f"{_counts(sizes['train'])} molecules to train on"]
+        told = [f"{_counts(sizes['train'], 'molecule')} to train on"]
         for part in ("val", "test"):
             shared = common_errors(runs, part)
             for row, path in runs.items():
@@ -241,11 +240,13 @@ def gap_table(
     return Table(name, title, "Model", GAP, rows, known, notes)
 
 
-def _counts(sizes: dict[str, int]) -> str:
-    """Return one number where all rows have the same, else each row's."""
+def _counts(sizes: dict[str, int], noun: str = "") -> str:
+    """Return one number, of things perhaps, where all rows have the same, else each row's."""
     if len(set(sizes.values())) == 1:
-        return str(next(iter(sizes.values())))
-    return ", ".join(f"{size} ({row})" for row, size in sizes.items())
+        size = next(iter(sizes.values()))
+        return counted(size, noun) if noun else str(size)
+    each = ", ".join(f"{size} ({row})" for row, size in sizes.items())
+    return f"{each} {noun}s" if noun else each
 
 
 def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Table:
@@ -259,14 +260,14 @@ def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Tab
     runs = {spelt.get(float(value), value): path for value, path in runs.items()}
     rows = {
         value: {
-            "random_val": Cell(_read(runs[value])["val"]["property_mae"], runs[value])
+            "random_val": Cell(read_json(runs[value])["val"]["property_mae"], runs[value])
             if value in runs
             else Cell(None, reason=NOT_IN_THIS_RUN)
         }
         for value in sorted(set(known) | set(runs), key=float)
     }
-    sizes = {value: _read(path)["sizes"]["val"] for value, path in runs.items()}
-    notes = [f"Judged on {_counts(sizes)} molecules."] if sizes else []
+    sizes = {value: read_json(path)["sizes"]["val"] for value, path in runs.items()}
+    notes = [f"Judged on {_counts(sizes, 'molecule')}."] if sizes else []
     return Table(name, title, first, columns, rows, known, notes)
 
 
@@ -306,7 +307,7 @@ def trace(table: Table) -> list[dict[str, Any]]:
             if cell.source is None:
                 continue
             record = provenance_path(cell.source)
-            origin = _read(record) if record.exists() else {}
+            origin = read_json(record) if record.exists() else {}
             cells.append(
                 {
                     "row": row,

@@ -49,12 +49,14 @@ class Model:
         elements = [SYMBOLS[z] for z in sorted(config.get("elements") or [])]
         name, variant = backbone["name"], backbone.get("variant", "smooth")
         levels = config.get("levels") or ["not recorded"]
+        # Of a property model they are those of the potential that its training started from.
+        whose = " of its potential" if self.network.kind == "property" else ""
         count = sum(weight.numel() for weight in self.network.parameters())
         return "\n".join(
             [
                 f"{self.network.kind}: {name} ({variant}), {size}, cutoff {backbone['cutoff']:g} Å",
                 f"elements: {' '.join(elements) or 'not recorded'}",
-                f"level of theory: {', '.join(levels)}",
+                f"level of theory{whose}: {', '.join(levels)}",
                 f"parameters: {count:,} ({str(self.dtype).removeprefix('torch.')}, {self.device})",
                 f"trained by: {self._origin()}",
             ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from force2geo.files import reading
 from force2geo.relax.relaxation import Relaxation
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ _COLUMNS: dict[str, Any] = {
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
 }  # fmt: skip
+_NEEDED = (
+    "cid", "energy", "max_force", "steps", "status", "atomic_numbers", "ptr", "frame_ptr",
+    "frame_offset",
+)  # fmt: skip
 # Rows of a path's dataset that lie together on disk. Packed by gzip they would be a seventh smaller
 # and slower to write.
 _CHUNK = 4096
@@ -182,9 +187,12 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
 
 
 def read_relaxed(path: Path) -> Relaxed:
-    """Read a relaxation file whole."""
-    with h5py.File(path, "r") as file:
+    """Read a relaxation file whole; `UserError` where it is none."""
+    with reading(path, "relaxations, HDF5"), h5py.File(path, "r") as file:
         data = {name: file[name][:] for name in file}
+        absent = sorted({*_NEEDED, *_PATHS} - set(data))
+        if absent:
+            raise ValueError(f"it has no {', '.join(absent)}")
     ptr, frame_ptr, offset = data["ptr"], data["frame_ptr"], data["frame_offset"]
     molecules = range(len(data["cid"]))
 

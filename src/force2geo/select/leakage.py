@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from force2geo.errors import UserError
+from force2geo.files import reading
 from force2geo.store.identity import read_molecule
 
 if TYPE_CHECKING:
@@ -34,16 +35,16 @@ def read_test_sets(paths: Sequence[Path]) -> frozenset[str]:
     """
     skeletons = set()
     for path in paths:
-        try:
-            with path.open(newline="", encoding="utf-8", errors="backslashreplace") as handle:
-                reader = csv.DictReader(handle)
-                if not set(_COLUMNS) & set(reader.fieldnames or ()):
-                    raise UserError(f"{path}: needs a column {', '.join(_COLUMNS)}")
-                for line, row in enumerate(reader, start=2):
-                    key = _key(row)
-                    if not key:
-                        raise UserError(f"{path}, line {line}: no readable molecule")
-                    skeletons.add(key[:14])
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        with (
+            reading(path, "a table of molecules, CSV"),
+            path.open(newline="", encoding="utf-8", errors="backslashreplace") as handle,
+        ):
+            reader = csv.DictReader(handle)
+            if not set(_COLUMNS) & set(reader.fieldnames or ()):
+                raise UserError(f"{path}: needs a column {', '.join(_COLUMNS)}")
+            for line, row in enumerate(reader, start=2):
+                key = _key(row)
+                if not key:
+                    raise UserError(f"{path}, line {line}: no readable molecule")
+                skeletons.add(key[:14])
     return frozenset(skeletons)

@@ -194,8 +194,6 @@ def _with_heavy(ours: _Branches, theirs: _Branches, way: Pairs) -> list[Pairs]:
     found: list[Pairs] = []
 
     def add(pairs: Pairs, left: list[int]) -> None:
-        if len(found) == _HEAVY:
-            return
         if not left:
             found.append(pairs)
             return
@@ -204,6 +202,8 @@ def _with_heavy(ours: _Branches, theirs: _Branches, way: Pairs) -> list[Pairs]:
         those = [c for c in ours.children[pairs[parent]] if ours.molecule.numbers[c] > 1]
         wanted = [theirs.code[atom] for atom in these]
         for order in permutations(those):
+            if len(found) == _HEAVY:  # ten equal branches have millions of orders
+                return
             if [ours.code[atom] for atom in order] == wanted:
                 add(pairs | dict(zip(these, order, strict=True)), others + these)
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from force2geo.errors import UserError
+from force2geo.files import reading
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -38,8 +41,15 @@ class Conformers:
         return slice(int(self.ptr[index]), int(self.ptr[index + 1]))
 
     def index(self, cids: Sequence[str]) -> np.ndarray:
-        """Return the rows of CIDs, in their order (`KeyError` for one that is absent)."""
+        """Return the rows of CIDs, in their order; `UserError` for one that is absent."""
         rows = {cid: row for row, cid in enumerate(self.cids)}
+        absent = [cid for cid in cids if cid not in rows]
+        if absent:
+            more = f" and {len(absent) - 1} more" if absent[1:] else ""
+            raise UserError(
+                f"the downstream set lacks CID {absent[0]}{more}: selection, conformers and "
+                "relaxations must be of the same shards"
+            )
         return np.array([rows[cid] for cid in cids], dtype=np.int64)
 
 
@@ -56,8 +66,8 @@ def write_conformers(path: Path, conformers: Conformers) -> None:
 
 
 def read_conformers(path: Path) -> Conformers:
-    """Read the file."""
-    with h5py.File(path, "r") as file:
+    """Read the file; `UserError` where it is none."""
+    with reading(path, "a downstream set, HDF5"), h5py.File(path, "r") as file:
         return Conformers(
             cids=[cid.decode() for cid in file["cid"][:]],
             ptr=file["ptr"][:],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from force2geo.errors import UserError
+from force2geo.files import reading
 from force2geo.molecules import read_molecules
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Identifiers:
             return
         with path.open("rb") as handle:
             header = handle.readline()
-        self._columns = next(csv.reader([header.decode("utf-8-sig", _ESCAPE).strip()]), [])
+        with reading(path, "a table of identifiers, CSV"):
+            self._columns = next(csv.reader([header.decode("utf-8-sig", _ESCAPE).strip()]), [])
         if self._columns[:1] != ["cid"]:
             self._held = {m.cid: (m.smiles, m.inchi) for m in read_molecules(path)}
             return

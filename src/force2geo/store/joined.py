@@ -6,6 +6,7 @@ and a shard is open only while its CIDs are due.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import resource
 from typing import TYPE_CHECKING
@@ -67,11 +68,58 @@ def _merged(paths: Sequence[Path]) -> Iterator[tuple[str, list[tuple[Path, Calla
                 heapq.heappush(heap, (following[0], place))
 
 
-def _trajectory(cid: str, path: Path, data: bytes, stages: Sequence[str] | None) -> Trajectory:
+@contextlib.contextmanager
+def _named(cid: str, path: Path) -> Iterator[None]:
+    """Say of a damaged record whose it is."""
     try:
-        return Record(data).trajectory(stages)
+        yield
     except RecordError as error:
         raise UserError(f"{path}, CID {cid}: {error}") from None
+
+
+def undecoded(
+    shards: Sequence[Path], wanted: Container[str] | None = None
+) -> Iterator[tuple[str, list[tuple[Path, Record]]]]:
+    """Yield each CID, ascending, with its records and their shards, in the order of these.
+
+    Only those in `wanted` are read; None takes all. `UserError` names a shard or a record that
+    cannot be read.
+    """
+    for cid, found in _merged(shards):
+        if wanted is not None and cid not in wanted:
+            continue
+        records = []
+        for path, read in found:
+            with _named(cid, path):
+                records.append((path, Record(read())))
+        yield cid, records
+
+
+def join(
+    cid: str,
+    records: Sequence[tuple[Path, Record]],
+    stages: Sequence[str] | None = None,
+    left_out: LeftOut | None = None,
+) -> tuple[Trajectory, list[Path]]:
+    """Return a molecule of its records in several shards, and the shards that have a part in it.
+
+    Only the `stages` named are decoded; `left_out` is told CID, stage, shard and reason of what
+    does not count.
+    """
+    joint: Trajectory | None = None
+    sources: list[Path] = []
+    for path, record in records:
+        with _named(cid, path):
+            other = record.trajectory(stages)
+        if joint is None:
+            joint, sources = other, [path]
+            continue
+        before = {id(stage) for stage in joint.stages.values()}
+        joint = _add(joint, path, other, left_out)
+        if any(id(stage) not in before for stage in joint.stages.values()):
+            sources.append(path)
+    assert joint is not None
+    return joint, sources
 
 
 def _add(
@@ -107,18 +155,8 @@ def joined_with_sources(
     `left_out` is told CID, stage, shard and reason of what does not count.
     """
     names = None if stages is None else list(stages)
-    for cid, found in _merged(shards):
-        if wanted is not None and cid not in wanted:
-            continue
-        path, read = found[0]
-        trajectory, sources = _trajectory(cid, path, read(), names), [path]
-        for path, read in found[1:]:
-            other = _trajectory(cid, path, read(), names)
-            before = {id(stage) for stage in trajectory.stages.values()}
-            trajectory = _add(trajectory, path, other, left_out)
-            if any(id(stage) not in before for stage in trajectory.stages.values()):
-                sources.append(path)
-        yield trajectory, sources
+    for cid, records in undecoded(shards, wanted):
+        yield join(cid, records, names, left_out)
 
 
 def joined(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.errors import UserError
-from force2geo.files import atomic_path
+from force2geo.files import atomic_path, reading
 from force2geo.store.curate import REJECT_COLUMNS, reject_row
 from force2geo.store.index import index_row, schema, write_rows
 from force2geo.store.joined import joined_with_sources
@@ -50,8 +50,9 @@ def _read_cids(path: Path) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    column = pq.read_table(path, columns=["cid"])["cid"]
-    return column.cast(pa.int64()).to_numpy()
+    with reading(path, "the index of a shard, Parquet"):
+        column = pq.read_table(path, columns=["cid"])["cid"]
+        return column.cast(pa.int64()).to_numpy()
 
 
 def merge(store: Path, shards: Sequence[str], index: Path, rejects: Path) -> None:
@@ -89,7 +90,8 @@ def merge(store: Path, shards: Sequence[str], index: Path, rejects: Path) -> Non
                 for row in csv.DictReader(rows):
                     table_of_rejects.writerow(reject_row() | row)
         for path in indices:
-            table = pq.read_table(path, schema=schema())
+            with reading(path, "the index of a shard, Parquet"):
+                table = pq.read_table(path, schema=schema())
             single = ~several.have(table["cid"].cast(pa.int64()).to_numpy())
             table = table if single.all() else pc.filter(table, pa.array(single))
             writer.write_table(table)

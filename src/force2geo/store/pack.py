@@ -61,6 +61,8 @@ def pack_trajectories(
         for source, stage in trajectory.stages.items():
             whole = np.isfinite(stage.energies) & np.isfinite(stage.gradients).all(axis=(1, 2))
             packed.incomplete += int((~whole).sum())
+            if not whole.any():
+                continue
             level = level_of(stage)
             energies = stage.energies[whole] * HARTREE_TO_EV
             energies = align(level, trajectory.atomic_numbers, energies)

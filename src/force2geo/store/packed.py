@@ -4,12 +4,15 @@ Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `
 (N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,), `source`
 (S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`. They lie contiguous and
 uncompressed, 25 bytes an atom and 27 a snapshot, so that a file larger than memory can be mapped.
-The attribute `charge_states` (K,2) lists each charge and multiplicity that is in the file.
+The attribute `charge_states` (K,2) lists each charge and multiplicity that is in the file,
+`packed_levels` the levels of theory, the most frequent first; `levels` are those of the rows of
+`level_references` (L,101) eV, by which energies were moved to one scale.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import h5py
@@ -87,12 +90,24 @@ class PackedWriter:
         self._write(values)
         self._atoms += count * atoms
 
-    def close(self, references: dict[Level, np.ndarray] | None = None) -> None:
-        """Write the file; `references` that moved its energies are kept as attributes."""
+    def close(
+        self,
+        references: dict[Level, np.ndarray] | None = None,
+        levels: Counter[Level] | None = None,
+    ) -> None:
+        """Write the file; `references` that moved its energies are kept as attributes.
+
+        `levels` counts the snapshots of each level.
+        """
         with h5py.File(self.path, "w") as file:
             file.attrs["sources"] = self.sources
             states = np.array(sorted(self._states), dtype=np.int64)
             file.attrs["charge_states"] = states.reshape(-1, 2)
+            if levels:
+                named: Counter[str] = Counter()
+                for level, count in levels.items():
+                    named[str(level)] += count
+                file.attrs["packed_levels"] = [name for name, _ in named.most_common()]
             if references:
                 file.attrs["levels"] = [str(level) for level in references]
                 file.attrs["level_references"] = np.array(list(references.values()))

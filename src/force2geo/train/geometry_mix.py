@@ -221,13 +221,7 @@ def molecules(
     """
     chosen: list[int] = []
     frames: list[np.ndarray] = []
-    try:
-        rows = conformers.index(cids)
-    except KeyError as error:
-        raise UserError(
-            f"molecule {error.args[0]} is selected, but not in the downstream set: make both from "
-            "the same shards"
-        ) from None
+    rows = conformers.index(cids)
     for cid, row in zip(cids, rows, strict=True):
         if geometry == "force2geo":
             path = (paths or {}).get(cid, np.zeros((0, 0, 3)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from force2geo.train.snapshots import Snapshots
 
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
-
-_Network = TypeVar("_Network", Potential, PropertyModel)
 
 
 def _run(
@@ -103,14 +101,6 @@ def _near(snapshots: Snapshots) -> Snapshots:
     return snapshots.to(here) if snapshots.bytes < _GPU_SHARE * free else snapshots
 
 
-def _built(kind: type[_Network], backbone: dict[str, Any]) -> _Network:
-    """Return a new network; `UserError` where the backbone lacks a setting or knows it not."""
-    try:
-        return kind(backbone)
-    except TypeError as error:
-        raise UserError(f"models.{backbone.get('name')}: {error}") from None
-
-
 def _say_left_out(sets: dict[str, Any]) -> None:
     """Tell, on one line a set, what is not judged."""
     for name, data in sets.items():
@@ -136,9 +126,13 @@ def train_potential(
     settings = settings | {"judged_on": judged_on}
     snapshots = _near(snapshots)
     train = snapshots.where("train").require("training set")
-    model = _built(Potential, settings["backbone"])
+    model = Potential(settings["backbone"])
     elements = train.elements()
-    model.config |= {"elements": elements, "charge_states": snapshots.charge_states}
+    model.config |= {
+        "elements": elements,
+        "charge_states": snapshots.charge_states,
+        "levels": snapshots.levels,
+    }
     references = fit_references(train, settings["reference"])
     model.head.references.copy_(torch.from_numpy(references))
     judged = {}
@@ -171,7 +165,7 @@ def train_property(
             raise UserError(f"{start}: holds a {loaded.kind} model, the recipe starts from another")
         # What is recorded is what is trained.
         settings = settings | {"backbone": loaded.config["backbone"]}
-    model = _built(PropertyModel, settings["backbone"])
+    model = PropertyModel(settings["backbone"])
     train = sets["train"]
     model.head.mean.fill_(float(train.gap.mean()))
     deviation = float(train.gap.std(correction=0))
@@ -184,6 +178,8 @@ def train_property(
             model.backbone.load_state_dict(loaded.backbone.state_dict())
     elements, states = train.elements(), train.charge_states()
     model.config |= {"elements": elements, "charge_states": states}
+    if start is not None:
+        model.config["levels"] = loaded.config.get("levels", [])
     sets = sets | {name: sets[name].known_to(elements, states) for name in ("val", "test")}
     for name in ("val", "test"):
         if not len(sets[name]):

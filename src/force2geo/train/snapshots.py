@@ -12,6 +12,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
+from force2geo.files import reading
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.store.packed import COLUMNS, SPLITS
 
@@ -29,8 +30,8 @@ class Snapshots:
 
     The other tensors are the file's columns: `ptr` (S+1,), `atomic_numbers` (N,), `positions`
     (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,); `cid` (S,) as bytes.
-    `charge_states` are the pairs (charge, multiplicity) in the file; `left_out` says why snapshots
-    of a part are not used, and how many.
+    `charge_states` are the pairs (charge, multiplicity) in the file, `levels` its levels of theory,
+    the most frequent first; `left_out` says why snapshots of a part are not used, and how many.
     """
 
     ptr: Tensor
@@ -44,12 +45,13 @@ class Snapshots:
     rows: Tensor
     cid: np.ndarray
     charge_states: list[list[int]]
+    levels: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Snapshots:
         """Map a packed file; every snapshot is in use. Pages are read when they are needed."""
-        with h5py.File(path, "r") as file:
+        with reading(path, "packed snapshots, HDF5"), h5py.File(path, "r") as file:
             columns: dict[str, Any] = {
                 name: torch.from_numpy(_mapped(path, file[name])) for name in _USED
             }
@@ -57,12 +59,14 @@ class Snapshots:
             sources = [str(name) for name in file.attrs["sources"]]
             # Files of before charges were kept are of neutral singlets.
             states = np.asarray(file.attrs.get("charge_states", [[0, 1]])).tolist()
+            levels = [str(name) for name in file.attrs.get("packed_levels", [])]
         return cls(
             **columns,
             sources=sources,
             rows=torch.arange(len(columns["energy"])),
             cid=cid,
             charge_states=states,
+            levels=levels,
         )
 
     def to(self, device: torch.device | str) -> Snapshots:

@@ -1,0 +1,113 @@
+"""A file of another kind, given on a command line, is one line that names it: no traceback."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from force2geo.cli import main
+
+PACK = "--settings pack.json --use x --selection selection.json --store store --out o.h5"
+CONFORMERS = "--settings s.json --selection selection.json --store store --out o.h5"
+PROPERTY = (
+    "--settings p.json --split random --conformers c.h5 --selection selection.json --out o.pt"
+)
+EVALUATE = (
+    "--settings s.json --statistics n.json --pretrain m.json --relaxed r.h5 --dft d.csv "
+    "--conformers c.h5 --out o"
+)
+STATISTICS = "--store store --index o.parquet --rejects o.csv --out o.json"
+EXPORT = "--molecules m.csv --raw raw --out o"
+# What is wrong, and the rest of the call: files that are read before it must be good.
+CALLS = [
+    ("i.parquet", "select --settings select.json --index i.parquet --out o.json"),
+    ("select.json", "select --settings select.json --index i.parquet --out o.json"),
+    ("selection.json", f"pack {PACK}"),
+    ("pack.json", f"pack {PACK}"),
+    ("store/s.lmdb", f"pack {PACK}"),
+    ("selection.json", f"conformers {CONFORMERS}"),
+    ("store/s.lmdb", f"conformers {CONFORMERS}"),
+    ("store/s.index.parquet", f"statistics {STATISTICS}"),
+    ("store/s.lmdb", "audit --store store --out o.json"),
+    ("x.h5", "pretrain --settings t.json --snapshots x.h5 --out o.pt"),
+    ("x.h5", "benchmark --settings b.json --backbone painn --snapshots x.h5 --out o.pt"),
+    ("c.h5", f"property {PROPERTY} --recipe painn"),
+    ("selection.json", f"property {PROPERTY} --recipe painn"),
+    ("r.h5", f"property {PROPERTY} --recipe geometry_force2geo --start m.pt --relaxed r.h5"),
+    ("r.h5", "dft --settings d.json --relaxed r.h5 --conformers c.h5 --cache k --out o.csv"),
+    ("r.h5", f"evaluate {EVALUATE}"),
+    ("t.csv", "select --settings outside.json --index i.parquet --out o.json"),
+    ("c.h5", "relax --settings r.json --model m.pt --conformers c.h5 --selection selection.json "
+     "--set d_opt --out o.h5"),
+    ("m.pt", "export m.pt o.pt2"),
+    ("m.csv", f"export-logs {EXPORT}"),
+    ("m.csv", "label --molecules m.csv --out o"),
+    ("m.csv", "generate --molecules m.csv --out o"),
+    ("l.lmdb", "published import l.lmdb --store o"),
+    ("l.lmdb", "published export l.lmdb --out o.lmdb"),
+    ("i.csv", "published import l.lmdb --identifiers i.csv --store o"),
+]  # fmt: skip
+TRAINING = {"models": {"painn": {"name": "painn"}}, "backbone": "painn", "judged_on": None}
+GOOD = {
+    "selection.json": {"random": {"train": [], "val": [], "test": []}, "subset": [], "d_opt": []},
+    "pack.json": {"x": {"split": "random", "sources": ["hf"]}},
+    "select.json": {"test_sets": []},
+    "outside.json": {"test_sets": ["t.csv"]},
+    "s.json": {"seed": 1},
+    "t.json": TRAINING,
+    "b.json": TRAINING | {"batch_size": {"painn": 1}, "backbones": ["painn"]},
+    "p.json": TRAINING | {
+        "splits": [], "recipes": [], "sweeps": [], "fine_tuning": {}, "from_scratch": {},
+        "noise": 0.0, "geometry_weight": 0.0,
+    },
+    "r.json": {"optimizer": "bfgs"},
+    "d.json": {},
+}  # fmt: skip
+KINDS = {
+    "bytes": bytes(range(128, 256)) + b"\x80\x00\n" * 50,
+    "nothing": b"",
+    "a list": b"[1, 2]",
+    "a long line": b"x" * 200_000,
+    "other content": None,  # where the format is HDF5 or Parquet; else the file is not there
+}
+
+
+def other_content(path):
+    """Write a file of the right format that holds something else."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["ptr"] = np.zeros(3)
+    else:
+        pd.DataFrame({"other": [1]}).to_parquet(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("wrong", "line"), CALLS, ids=[f"{c[1].split()[0]}-{c[0]}" for c in CALLS])
+def test_a_file_of_another_kind_is_one_line(tmp_path, monkeypatch, capsys, wrong, line, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "raw").mkdir()
+    for name, value in GOOD.items():
+        if name != wrong:
+            (tmp_path / name).write_text(json.dumps(value))
+    if KINDS[kind] is not None:
+        (tmp_path / wrong).write_bytes(KINDS[kind])
+    elif wrong.endswith((".h5", ".parquet")):
+        other_content(tmp_path / wrong)
+    if "store" in line and not wrong.endswith(".lmdb"):
+        (tmp_path / "store" / "s.lmdb").touch()
+    status = main(line.split())
+    error = capsys.readouterr().err.strip().splitlines()
+    assert status == 2, error
+    folder_is_empty = KINDS[kind] is None and wrong.startswith("store/s.lmdb")
+    named = "store: no shard" if folder_is_empty else wrong
+    assert len(error) == 1 and named in error[0], error
+
+
+def test_an_empty_list_is_nothing_to_generate(tmp_path, capsys):
+    (tmp_path / "m.smi").write_text("\n")
+    arguments = ["--molecules", str(tmp_path / "m.smi"), "--out", str(tmp_path / "out")]
+    assert main(["generate", *arguments]) == 2
+    assert capsys.readouterr().err.endswith("m.smi: no molecule in it\n")
