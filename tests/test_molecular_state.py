@@ -71,7 +71,7 @@ def test_what_atoms_say_of_themselves(atoms, expected):
         (with_moments(oxygen(spin=1), [1, 1]), "multiplicity is given twice"),
         (with_moments(oxygen(), [1, -1]), "moments cancel"),
         (with_moments(oxygen(), np.eye(3)[:2]), "initial_magmoms: vectors"),
-        (oxygen(spin=2), r"charge \+0 and multiplicity 2 do not fit 16 electrons"),
+        (oxygen(spin=2), r"charge 0 and multiplicity 2 do not fit 16 electrons"),
         (oxygen(charge=1, multiplicity=1), r"charge \+1 and multiplicity 1 do not fit 15"),
         (oxygen(spin=0), "multiplicity 0: it is 2S.1"),
         (Atoms("H", info={"charge": 2}), "do not fit -1 electrons"),

@@ -47,7 +47,8 @@ def molecular_state(atoms: Atoms) -> tuple[int, int]:
         raise UserError(f"multiplicity {multiplicity}: it is 2S+1, 1 for a closed shell")
     if electrons < multiplicity - 1 or (electrons - multiplicity) % 2 == 0:
         raise UserError(
-            f"charge {charge:+d} and multiplicity {multiplicity} do not fit {electrons} electrons"
+            f"charge {signed(charge)} and multiplicity {multiplicity} do not fit "
+            f"{electrons} electrons"
         )
     return charge, multiplicity
 
@@ -81,3 +82,8 @@ def _agreed(given: dict[str, int], what: str) -> int | None:
         said = ", ".join(f"{name}: {value}" for name, value in given.items())
         raise UserError(f"{what} is given twice and differs ({said})")
     return next(iter(given.values()), None)
+
+
+def signed(charge: int) -> str:
+    """Return a charge as it is told: `+1`, `-1`, and `0` without a sign."""
+    return f"{charge:+d}" if charge else "0"

@@ -135,8 +135,8 @@ REFUSED = [
     (with_charges(), r"never seen charge \+1 with multiplicity 1"),
     (charged(-1, 3), r"never seen charge -1 with multiplicity 3"),
     (charged(1, 2), "do not fit 10 electrons"),
-    (molecule("O2"), r"never seen charge \+0 with multiplicity 3"),  # by its initial moments
-    (molecule("CH3"), r"never seen charge \+0 with multiplicity 2"),
+    (molecule("O2"), r"never seen charge 0 with multiplicity 3"),  # by its initial moments
+    (molecule("CH3"), r"never seen charge 0 with multiplicity 2"),
     (Atoms("OH", [[0, 0, 0], [0, 0, 0.97]]), "multiplicity 2"),
 ]
 

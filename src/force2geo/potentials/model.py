@@ -10,6 +10,7 @@ import torch
 
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
+from force2geo.molecular_state import signed
 from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.inputs import all_as_atoms, check_all, why_not_finite
 from force2geo.potentials.threads import FEW_ATOMS, share, threads_for
@@ -180,7 +181,7 @@ class Model:
             names = (SYMBOLS[z] if z <= MAX_ATOMIC_NUMBER else str(z) for z in strange)
             return f"the model has never seen {', '.join(names)}"
         if [charge, multiplicity] not in self.charge_states():
-            state = f"charge {'+' * (charge > 0)}{charge} with multiplicity {multiplicity}"
+            state = f"charge {signed(charge)} with multiplicity {multiplicity}"
             return f"the model has never seen {state}"
         return ""
 

@@ -11,6 +11,7 @@ from ase import Atoms
 from torch import Tensor
 
 from force2geo.errors import UserError
+from force2geo.molecular_state import signed
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -115,7 +116,7 @@ class CalledCalculator:
             name, same = type(self.calculator).__name__, None
             if run.charge and not self._charge:
                 same = self._same(run, state, (0, neutral))
-                reason = f"{name} takes no charge (here {run.charge:+d})"
+                reason = f"{name} takes no charge (here {signed(run.charge)})"
             elif run.multiplicity != lowest and not self._multiplicity:
                 same = self._same(run, state, (run.charge, lowest))
                 reason = f"{name} takes no multiplicity (here {run.multiplicity})"
@@ -174,7 +175,7 @@ def state_by_options(
     lowest = 1 + (electrons - charge) % 2
     named = next((int(options[key]) for key in _CHARGE if options.get(key) is not None), charge)
     if charge not in (0, named):
-        return charge, multiplicity, f"charge {charge:+d}, but the options say {named:+d}"
+        return charge, multiplicity, f"charge {signed(charge)}, but the options say {signed(named)}"
     same = multiplicity if named == charge else 1 + (electrons - named) % 2
     spin = next((int(options[key]) for key in _MULTIPLICITY if options.get(key) is not None), same)
     if multiplicity not in (lowest, spin):

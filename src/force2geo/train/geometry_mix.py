@@ -11,6 +11,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
+from force2geo.molecular_state import signed
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.train.snapshots import unseen
 
@@ -124,7 +125,7 @@ class Molecules:
         usual = torch.tensor([list(pair) in states for pair in pairs], device=self.ptr.device)
         reasons = unseen(foreign, strange)
         for pair in sorted({pair for pair in pairs if list(pair) not in states}):
-            reason = f"training has not seen charge {pair[0]:+d} with multiplicity {pair[1]}"
+            reason = f"training has not seen charge {signed(pair[0])} with multiplicity {pair[1]}"
             reasons[reason] = pairs.count(pair)
         kept = self.take((usual & ~foreign.any(dim=1)).nonzero()[:, 0])
         return replace(kept, left_out=self.left_out | reasons)
