@@ -48,6 +48,7 @@ _READ_CR = (gamess.parse, smash.parse)
 _ONE_RUN = (extended_xyz.parse,)
 _HEADS = (4_000, 40_000)  # bytes in which the first banner stands, nearly always and at most
 _BOX = b"*" * 50  # above a banner of GAMESS or Firefly
+_BOX_BYTES = 200  # from a box's first line to the end of its banner
 _LINE_ENDS = 4_000  # bytes at either end that show the kind of line ends
 
 Run = tuple[int, int, "Callable[[bytes], Log]"]
@@ -96,18 +97,19 @@ def _runs(data: bytes) -> list[Run]:
     line = data.rfind(b"\n", 0, first) + 1
     begins = [(0, program)]
     behind = first + len(banner)
+    boxed = data.find(_BOX, max(0, first - _BOX_BYTES), first) >= 0
     if data[line:first].strip(b" *"):
         begins += _begins(data, banner, program, behind, len(data))
-    else:
+    elif not boxed:
         # With all that stands before it on its line: the longer a text, the faster it is searched.
         begins += ((b, program) for b in _places(data, data[line:behind], behind, len(data)))
-    # A program with the same steps can begin anywhere, others only behind the last step.
-    if len(program.banners) > 1:
+    # A program with the same steps can begin anywhere, others only behind the last step. Boxes are
+    # found faster than what they hold.
+    if boxed or len(program.banners) > 1:
         for box in _places(data, _BOX, behind, len(data)):
             for other in program.banners:
-                if other != banner:
-                    begins += _begins(data, other, program, box, box + 200)
-    begins.sort(key=lambda item: item[0])
+                begins += _begins(data, other, program, box, box + _BOX_BYTES)
+    begins = sorted(dict(begins).items())
     for begin, end in pairwise([*(begin for begin, _ in begins), len(data)]):
         last = data.rfind(program.end, begin, end)
         if last < 0:
