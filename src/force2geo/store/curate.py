@@ -74,11 +74,12 @@ class _Curator:
                     name.cid, log.atomic_numbers, smiles=smiles, inchi=inchi
                 )
             replaced = add_log(self.current, log, name)
-            self.counts.read += 1
             if replaced:
                 # The row stands for the earlier log, which is in the shard no more.
                 self.counts.rejected += 1
                 writer.rows.append(row | {"reason": replaced})
+            else:
+                self.counts.read += 1
             writer.rows += [row | {"kind": "note", "reason": note} for note in log.notes]
         except (LogError, RejectedError) as error:
             self.counts.rejected += 1
