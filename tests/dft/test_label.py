@@ -110,7 +110,9 @@ def test_three_points_are_those_of_ever_and_fewer_are_drawn(tmp_path, quick):
             str(labels_of(tmp_path, "O", points=2)["extra_origin"][1]),
         }
     assert names == {"rattle_0.03", "rattle_0.07"}
-    np.testing.assert_array_equal(labels_of(tmp_path, "O")["extra_pos"], whole["extra_pos"])
+    # Threads add up a gradient in any order.
+    again = labels_of(tmp_path, "O")["extra_pos"]
+    np.testing.assert_allclose(again, whole["extra_pos"], rtol=0, atol=1e-9)
 
 
 def dies(task):
