@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -15,6 +18,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 SHARED = REPOSITORY.parent / "shared"
+_UNPACKED = tempfile.TemporaryDirectory()
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +55,26 @@ class SharedData:
         for path in places:
             if path.exists():
                 return path
+            packed = path.with_name(f"{path.name}.xz")
+            if packed.exists():
+                return _unpacked(packed)
         if not Path(inside).suffix:  # a folder: a file in it may be there
             return SharedData(f"{inside}/")
         pytest.skip(f"{inside} is not in ../shared/data")
+
+    def whole(self, name: str) -> Path:
+        """Return a folder with all that the large set has in it; the test is skipped without."""
+        folder = SHARED / "data" / name
+        if not folder.exists():
+            pytest.skip(f"all of {name} is in ../shared/data alone")
+        return folder
+
+
+@cache
+def _unpacked(packed: Path) -> Path:
+    target = Path(_UNPACKED.name) / packed.stem
+    target.write_bytes(lzma.decompress(packed.read_bytes()))
+    return target
 
 
 @pytest.fixture(scope="session")
