@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,27 +93,30 @@ def charges_to_numbers(labels: list[bytes], offset: int) -> np.ndarray:
     """
     known = {}
     for label in set(labels):
-        name, charge = label.decode("latin-1").split()
-        number = whole(charge, 0)
-        letters = re.match(r"[A-Za-z]+", name)
-        word = letters.group().upper() if letters else ""
-        if not 1 <= number <= MAX_ATOMIC_NUMBER:
-            raise LogError(
-                f"nuclear charge {charge} of '{name}': elements 1 to {MAX_ATOMIC_NUMBER} are read",
-                offset,
-            )
-        symbol = SYMBOLS[number].upper()
-        if word != symbol and not (number == 1 and word in ("D", "T")):
-            try:
-                atomic_number(word)
-            except KeyError:
-                agrees = word.startswith(symbol)
-            else:
-                agrees = False
-            if not agrees:
-                raise LogError(f"'{name}' has the nuclear charge {charge}", offset)
-        known[label] = number
+        known[label], wrong = _number_of(label)
+        if wrong:
+            raise LogError(wrong, offset)
     return np.array([known[label] for label in labels], dtype=np.uint8)
+
+
+@lru_cache(maxsize=1024)
+def _number_of(label: bytes) -> tuple[int, str]:
+    """Return the atomic number of a name and a nuclear charge, and what is wrong with them."""
+    name, charge = label.decode("latin-1").split()
+    number = whole(charge, 0)
+    letters = re.match(r"[A-Za-z]+", name)
+    word = letters.group().upper() if letters else ""
+    if not 1 <= number <= MAX_ATOMIC_NUMBER:
+        known = f"elements 1 to {MAX_ATOMIC_NUMBER} are read"
+        return 0, f"nuclear charge {charge} of '{name}': {known}"
+    symbol = SYMBOLS[number].upper()
+    agrees = word == symbol or (number == 1 and word in ("D", "T"))
+    if not agrees:
+        try:
+            atomic_number(word)
+        except KeyError:
+            agrees = word.startswith(symbol)
+    return number, "" if agrees else f"'{name}' has the nuclear charge {charge}"
 
 
 @dataclass

@@ -108,7 +108,8 @@ def _runs(data: bytes) -> list[Run]:
     if boxed or len(program.banners) > 1:
         for box in _places(data, _BOX, behind, len(data)):
             for other in program.banners:
-                begins += _begins(data, other, program, box, box + _BOX_BYTES)
+                if data.find(other, box, box + _BOX_BYTES) >= 0:
+                    begins += _begins(data, other, program, box, box + _BOX_BYTES)
     begins = sorted(dict(begins).items())
     for begin, end in pairwise([*(begin for begin, _ in begins), len(data)]):
         last = data.rfind(program.end, begin, end)
@@ -118,7 +119,8 @@ def _runs(data: bytes) -> list[Run]:
         for other_program in _PROGRAMS:
             if other_program is not program and other_program.parse not in _ONE_RUN:
                 for other in other_program.banners:
-                    begins += _begins(data, other, other_program, tail, end)
+                    if data.find(other, tail, end) >= 0:
+                        begins += _begins(data, other, other_program, tail, end)
     begins.sort(key=lambda item: item[0])
     ends = [*(begin for begin, _ in begins[1:]), len(data)]
     return [(b, end, program.parse) for (b, program), end in zip(begins, ends, strict=True)]

@@ -138,6 +138,8 @@ def join_runs(logs: list[Log]) -> Log:
     counts, then the one that came to its end, then the longest, then the first; `notes` name the
     others. `LogError` when atoms or level differ.
     """
+    if len(logs) == 1:
+        return logs[0]
     paths: list[Log] = []
     left_out = []
     for run in logs:
