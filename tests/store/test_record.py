@@ -169,3 +169,12 @@ def test_smaller_than_the_published_format(shared_data):
         theirs += len(pubchemqcr.encode(trajectory))
     # The eight that ship with the tests are smaller than most, and heads weigh more.
     assert ours < (0.40 if len(paths) == 40 else 0.43) * theirs
+
+
+def test_decoded_stages_share_nothing(trajectories):
+    data = encode(trajectories[0])
+    first = decode(data).stages["hf"]
+    first.notes.append("of this one")
+    first.origin.append("of this one")
+    other = decode(data)
+    assert not any("of this one" in s.notes + s.origin for s in other.stages.values())

@@ -46,8 +46,11 @@ _SCALARS = (
     "program", "version", "method", "basis", "functional", "spherical", "converged", "status",
     "homo", "lumo", "dipole", "origin", "notes",
 )  # fmt: skip
+# Said of a stage only where it is otherwise. The first two have no default in `Stage`.
+_USUAL: dict[str, Any] = {"basis": "", "converged": True}
 _DEFAULTS: dict[str, Any] = {
-    "basis": "", "functional": "", "spherical": None, "converged": True, "status": "normal",
+    **_USUAL,
+    "functional": "", "spherical": None, "status": "normal",
     "homo": None, "lumo": None, "dipole": None, "origin": [], "notes": [],
 }  # fmt: skip
 _LOCAL = threading.local()
@@ -170,7 +173,7 @@ class Record:
                 ),
                 energies=np.frombuffer(frame, dtype="<f8", count=steps),
                 gradients=gradients.reshape(steps, atoms, 3),
-                **{**_DEFAULTS, **values["is"]},
+                **(_USUAL | values["is"]),
             )
         except _DAMAGE as error:
             raise RecordError(f"damaged record, stage {name} ({error})") from error
