@@ -32,7 +32,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import force2geo
-from force2geo.potentials.published_painn import convert
+from force2geo.potentials.published import convert
 from force2geo.relax.batched import relax
 from force2geo.relax.potentials import of_model
 from force2geo.train.memory import keep_freed_memory
@@ -143,7 +143,7 @@ def torch_sim_run(frames: list[Atoms], model: Any) -> Callable[[], Any]:
     import torch_sim
     from torch_sim.autobatching import InFlightAutoBatcher
 
-    from force2geo.potentials.torch_sim_model import TorchSimPotential
+    from force2geo.potentials.interfaces.torch_sim_model import TorchSimPotential
 
     potential = TorchSimPotential(model, "float64")
     state = torch_sim.io.atoms_to_state(frames, torch.device("cpu"), torch.float64)

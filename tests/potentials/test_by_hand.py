@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from force2geo.potentials.backbones.schnet import ShiftedSoftplus
 from force2geo.potentials.batch import collate
+from force2geo.potentials.fast.radial import CosineEnvelope, GaussianBasis
 from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.potentials.pairs import find_pairs
-from force2geo.potentials.radial import CosineEnvelope, GaussianBasis
-from force2geo.potentials.schnet import ShiftedSoftplus
 
 CUTOFF, BASIS, FEATURES = 3.0, 7, 6
 WATER = np.array([8, 1, 1]), np.array([[0.1, 0.0, 0.0], [0.9, 0.3, -0.2], [-0.3, 1.1, 0.4]])

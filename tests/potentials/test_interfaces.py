@@ -12,7 +12,7 @@ from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import save
-from force2geo.potentials.export import inputs_of
+from force2geo.potentials.interfaces.export import inputs_of
 from force2geo.potentials.models import Potential, PropertyModel
 
 BACKBONE = {"name": "painn", "layers": 2, "features": 8, "basis_size": 12, "cutoff": 3.0}

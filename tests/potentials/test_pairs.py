@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from force2geo.potentials import atom_steps, pair_sums
 from force2geo.potentials.batch import collate
+from force2geo.potentials.fast import atom_steps, pair_sums
+from force2geo.potentials.fast.pieces import join, split
+from force2geo.potentials.fast.radial import CosineEnvelope, GaussianBasis
 from force2geo.potentials.models import Potential
 from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.pieces import join, split
-from force2geo.potentials.radial import CosineEnvelope, GaussianBasis
 
 CUTOFF = 3.0
 

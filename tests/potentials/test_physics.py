@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from force2geo.potentials import atom_steps, pair_sums
 from force2geo.potentials.batch import collate
+from force2geo.potentials.fast import atom_steps, pair_sums
 from force2geo.potentials.models import Potential, PropertyModel
 
 CUTOFF = 4.5

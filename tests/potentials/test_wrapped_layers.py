@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from force2geo.potentials.batch import collate
+from force2geo.potentials.fast.radial import Excited
 from force2geo.potentials.models import Potential
-from force2geo.potentials.radial import Excited
 
 
 class LowRank(nn.Module):

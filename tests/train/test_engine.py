@@ -311,7 +311,7 @@ def guarded(name, globals=None, locals=None, fromlist=(), level=0):
     return plain(name, globals, locals, fromlist, level)
 builtins.__import__ = guarded
 import force2geo.train.runs, force2geo.train.snapshots, force2geo.potentials.checkpoint
-from force2geo.potentials import atom_steps, pair_sums
+from force2geo.potentials.fast import atom_steps, pair_sums
 assert pair_sums.pair_loops is None and atom_steps.atom_loops is None
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -11,7 +11,7 @@ from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import build_model
-from force2geo.potentials.published_painn import convert, published_state
+from force2geo.potentials.published import convert, published_state
 
 if TYPE_CHECKING:
     from force2geo.potentials.models import Potential, PropertyModel
@@ -113,6 +113,9 @@ def _into(
 ) -> None:
     """Put weights into a network, in their own precision; `spare` ones may be missing."""
     own = network.state_dict()
+    if not network.backbone.vector_width:
+        # Of versions that gave one also to networks without vectors, where it did nothing.
+        state = {key: v for key, v in state.items() if not key.startswith("displacement.")}
     lost, strange = set(own) - set(state) - spare, set(state) - set(own)
     if lost:
         raise UserError(f"{path}: a {network.kind} without {', '.join(sorted(lost))}")
@@ -122,5 +125,9 @@ def _into(
         if value.shape != own[key].shape:
             shapes = f"{tuple(value.shape)}, its config says {tuple(own[key].shape)}"
             raise UserError(f"{path}: '{key}' has the shape {shapes}")
-    network.to(state["backbone.embedding.weight"].dtype)
+    network.to(next(v.dtype for key, v in state.items() if _decides_dtype(key, v)))
     network.load_state_dict(state, strict=False)
+
+
+def _decides_dtype(key: str, value: torch.Tensor) -> bool:
+    return key.startswith("backbone.") and value.is_floating_point()

@@ -10,11 +10,22 @@ from torch import Tensor, nn
 from force2geo.elements import MAX_ATOMIC_NUMBER
 
 if TYPE_CHECKING:
+    from force2geo.potentials.backbone import Features
     from force2geo.potentials.batch import Batch
 
 
-def _atomwise(features: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(features, features // 2), nn.SiLU(), nn.Linear(features // 2, 1))
+def _atomwise(width: int | None) -> nn.Module:
+    """Return what makes a number of an atom's features; nothing to do where the network has."""
+    if width is None:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(width, width // 2), nn.SiLU(), nn.Linear(width // 2, 1))
+
+
+def _of_atoms(readout: nn.Module, features: Features) -> Tensor:
+    """Return (N,) numbers of atoms: the network's own, or those of a readout of its scalars."""
+    if features.atomic_energy is not None:
+        return features.atomic_energy
+    return cast("Tensor", readout(features.scalars)[:, 0])
 
 
 class EnergyHead(nn.Module):
@@ -26,9 +37,9 @@ class EnergyHead(nn.Module):
 
     references: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, width: int | None) -> None:
         super().__init__()
-        self.atomic = _atomwise(features)
+        self.atomic = _atomwise(width)
         zeros = torch.zeros(MAX_ATOMIC_NUMBER + 1, dtype=torch.float64)
         self.register_buffer("references", zeros)
 
@@ -40,9 +51,9 @@ class EnergyHead(nn.Module):
             self.references = exact.to(self.references.device)
         return self
 
-    def binding(self, scalars: Tensor, batch: Batch) -> Tensor:
+    def binding(self, features: Features, batch: Batch) -> Tensor:
         """Return (B,) energies in eV above the references."""
-        atomic = self.atomic(scalars)[:, 0]
+        atomic = _of_atoms(self.atomic, features)
         return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
 
     def reference(self, batch: Batch) -> Tensor:
@@ -57,15 +68,15 @@ class PropertyHead(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, width: int | None) -> None:
         super().__init__()
-        self.atomic = _atomwise(features)
+        self.atomic = _atomwise(width)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def forward(self, scalars: Tensor, batch: Batch) -> Tensor:
+    def forward(self, features: Features, batch: Batch) -> Tensor:
         """Return (B,) values in the property's unit."""
-        atomic = self.atomic(scalars)[:, 0]
+        atomic = _of_atoms(self.atomic, features)
         total = atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
         return self.mean + self.deviation * total / batch.atoms_per_molecule
 
@@ -73,12 +84,12 @@ class PropertyHead(nn.Module):
 class DisplacementHead(nn.Module):
     """A vector per atom, equivariant: a gated combination of the backbone's vectors."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, width: int, vector_width: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features)
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, vector_width)
         )
-        self.combine = nn.Linear(features, 1, bias=False)
+        self.combine = nn.Linear(vector_width, 1, bias=False)
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> Tensor:
         """Return (N,3) displacements in Å."""

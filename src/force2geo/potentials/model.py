@@ -13,6 +13,7 @@ from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.inputs import all_as_atoms, check_all, why_not_finite
+from force2geo.potentials.registry import named
 from force2geo.potentials.threads import FEW_ATOMS, share, threads_for
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from force2geo.potentials.calculator import PotentialCalculator
+    from force2geo.potentials.interfaces.calculator import PotentialCalculator
+    from force2geo.potentials.interfaces.torch_sim_model import TorchSimPotential
     from force2geo.potentials.models import Potential, PropertyModel
-    from force2geo.potentials.torch_sim_model import TorchSimPotential
 
 
 class Model:
@@ -46,16 +47,16 @@ class Model:
 
     def __repr__(self) -> str:
         config, backbone = self.network.config, self.network.config["backbone"]
-        size = f"{backbone['layers']} layers of {backbone['features']} features"
+        name, values = named(backbone)
+        size = ", ".join(f"{key} {value}" for key, value in values.items() if key != "cutoff")
         elements = [SYMBOLS[z] for z in sorted(config.get("elements") or [])]
-        name, variant = backbone["name"], backbone.get("variant", "smooth")
         levels = config.get("levels") or ["not recorded"]
         # Of a property model they are those of the potential that its training started from.
         whose = " of its potential" if self.network.kind == "property" else ""
         count = sum(weight.numel() for weight in self.network.parameters())
         return "\n".join(
             [
-                f"{self.network.kind}: {name} ({variant}), {size}, cutoff {backbone['cutoff']:g} Å",
+                f"{self.network.kind}: {name}, {size}, cutoff {self.network.backbone.cutoff:g} Å",
                 f"elements: {' '.join(elements) or 'not recorded'}",
                 f"level of theory{whose}: {', '.join(levels)}",
                 f"parameters: {count:,} ({str(self.dtype).removeprefix('torch.')}, {self.device})",
@@ -159,7 +160,7 @@ class Model:
 
     def known_elements(self) -> set[int]:
         """Return the atomic numbers of the training set; all that fit where it is not known."""
-        largest: int = getattr(self.network.backbone, "largest_element", MAX_ATOMIC_NUMBER)
+        largest = self.network.backbone.largest_element or MAX_ATOMIC_NUMBER
         return set(self.network.config.get("elements") or range(1, largest + 1))
 
     def charge_states(self) -> list[list[int]]:
@@ -187,19 +188,19 @@ class Model:
 
     def calculator(self, dtype: str | torch.dtype | None = None) -> PotentialCalculator:
         """Return an ASE calculator of a potential: total energy and forces, eV and eV/Å."""
-        from force2geo.potentials.calculator import PotentialCalculator
+        from force2geo.potentials.interfaces.calculator import PotentialCalculator
 
         return PotentialCalculator(self, dtype)
 
     def torch_sim(self, dtype: str | torch.dtype | None = None) -> TorchSimPotential:
         """Return a torch-sim model of a potential: total energies and forces, eV and eV/Å."""
-        from force2geo.potentials.torch_sim_model import TorchSimPotential
+        from force2geo.potentials.interfaces.torch_sim_model import TorchSimPotential
 
         return TorchSimPotential(self, dtype)
 
     def export(self, path: Path, dtype: str | torch.dtype | None = None) -> None:
         """Write a potential as an AOTInductor package (see `potentials.export.export`)."""
-        from force2geo.potentials.export import export
+        from force2geo.potentials.interfaces.export import export
 
         export(self, path, dtype)
 

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
+from force2geo.potentials.backbone import Statistics
+from force2geo.potentials.backbones.painn_published import PublishedPaiNN
 from force2geo.potentials.batch import for_autograd
+from force2geo.potentials.graph import Graph
 from force2geo.potentials.heads import DisplacementHead, EnergyHead, PropertyHead
-from force2geo.potentials.published_painn import PublishedDisplacementHead
+from force2geo.potentials.published import PublishedDisplacementHead
 from force2geo.potentials.registry import build_backbone
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
 
 
+def _config(kind: str, backbone: dict[str, Any], statistics: Statistics | None) -> dict[str, Any]:
+    """Return what a checkpoint keeps of how a model was built."""
+    config: dict[str, Any] = {"kind": kind, "backbone": dict(backbone)}
+    if statistics is not None:
+        plain = asdict(statistics)
+        config["statistics"] = plain | {"elements": list(statistics.elements)}
+    return config
+
+
 class Potential(nn.Module):
-    """Energy and conservative forces."""
+    """Energy and forces, which are the energy's slope unless the backbone predicts them itself."""
 
     kind = "potential"
     # What `forward` gives a row of for each molecule, and for each atom.
     per_molecule, per_atom = ("energy", "binding"), ("forces",)
 
-    def __init__(self, backbone: dict[str, Any]) -> None:
+    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"kind": self.kind, "backbone": dict(backbone)}
-        self.backbone = build_backbone(backbone)
-        self.head = EnergyHead(backbone["features"])
+        self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
+        self.backbone = build_backbone(backbone, statistics)
+        self.head = EnergyHead(self.backbone.width)
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """Return `energy` (B,) eV float64, `binding` (B,) eV and `forces` (N,3) eV/Å.
 
-        Forces are the negative gradient of the energy; with `training` they can be
-        differentiated once more.
+        Forces are the negative gradient of the energy, unless the backbone gives them; with
+        `training` they can be differentiated once more.
         """
+        if self.backbone.direct_forces:
+            return self._direct(batch, training)
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
             positions = batch.positions.detach().requires_grad_(True)
             moved = replace(batch, positions=positions)
-            scalars, _ = self.backbone(moved)
-            binding = self.head.binding(scalars, moved)
+            features = self.backbone(moved, Graph.of(moved, self.backbone.cutoff))
+            binding = self.head.binding(features, moved)
             # A single atom has no edges, so its energy does not depend on where it is.
             (gradient,) = torch.autograd.grad(
                 binding.sum(), positions, create_graph=training, materialize_grads=True
@@ -52,6 +66,15 @@ class Potential(nn.Module):
         energy = binding.detach().double() + self.head.reference(batch)
         return {"energy": energy, "binding": binding, "forces": -gradient}
 
+    def _direct(self, batch: Batch, training: bool) -> dict[str, Tensor]:
+        """Return the same of a backbone that gives forces itself."""
+        with torch.set_grad_enabled(training):
+            features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
+            binding = self.head.binding(features, batch)
+        assert features.forces is not None
+        energy = binding.detach().double() + self.head.reference(batch)
+        return {"energy": energy, "binding": binding, "forces": features.forces}
+
 
 class PropertyModel(nn.Module):
     """A property of the molecule and, with vectors, the displacement to its true geometry."""
@@ -59,22 +82,24 @@ class PropertyModel(nn.Module):
     kind = "property"
     per_molecule, per_atom = ("property",), ("displacement",)
 
-    def __init__(self, backbone: dict[str, Any]) -> None:
+    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"kind": self.kind, "backbone": dict(backbone)}
-        self.backbone = build_backbone(backbone)
-        self.head = PropertyHead(backbone["features"])
-        published = backbone.get("variant") == "published"
-        head = PublishedDisplacementHead if published else DisplacementHead
-        self.displacement = head(backbone["features"])
+        self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
+        self.backbone = build_backbone(backbone, statistics)
+        self.head = PropertyHead(self.backbone.width)
+        if self.backbone.vector_width:
+            assert self.backbone.width is not None
+            published = isinstance(self.backbone, PublishedPaiNN)
+            head = PublishedDisplacementHead if published else DisplacementHead
+            self.displacement = head(self.backbone.width, self.backbone.vector_width)
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """Return `property` (B,) and, with a vector backbone, `displacement` (N,3) Å."""
         with torch.set_grad_enabled(training):
-            scalars, vectors = self.backbone(batch)
-            output = {"property": self.head(scalars, batch)}
-            if vectors is not None:
-                output["displacement"] = self.displacement(scalars, vectors)
+            features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
+            output = {"property": self.head(features, batch)}
+            if features.vectors is not None:
+                output["displacement"] = self.displacement(features.scalars, features.vectors)
         return output
 
 
@@ -89,4 +114,10 @@ def build_model(config: dict[str, Any]) -> Potential | PropertyModel:
         raise UserError(f"checkpoint: unknown kind of model '{config.get('kind')}'")
     if not isinstance(config.get("backbone"), dict):
         raise UserError("checkpoint: its config names no backbone")
-    return MODELS[config["kind"]](config["backbone"])
+    known = config.get("statistics")
+    if known is not None:
+        try:
+            known = Statistics(**known | {"elements": tuple(known["elements"])})
+        except (TypeError, KeyError) as error:
+            raise UserError(f"checkpoint: its statistics are none ({error})") from None
+    return MODELS[config["kind"]](config["backbone"], known)

@@ -1,55 +1,93 @@
-"""Backbones by name; a new one is its file and one line here."""
+"""Backbones by name: a file in `potentials/backbones`, or an entry point of another package.
+
+Nothing is imported before it is asked for, so that a network whose package is not installed is in
+nobody's way.
+"""
 
 from __future__ import annotations
 
-import inspect
+import importlib
+import pkgutil
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from force2geo.errors import UserError
-from force2geo.potentials.painn import PaiNN
-from force2geo.potentials.published_painn import PublishedPaiNN
-from force2geo.potentials.schnet import SchNet
+from force2geo.potentials import backbones
+from force2geo.potentials.backbone import Backbone, Statistics
+from force2geo.settings import read
 
 if TYPE_CHECKING:
-    from torch import nn
+    from importlib.metadata import EntryPoint
 
-BACKBONES: dict[str, type[nn.Module]] = {"painn": PaiNN, "schnet": SchNet}
-PUBLISHED: dict[str, type[nn.Module]] = {"painn": PublishedPaiNN}
-VARIANTS = {"smooth": BACKBONES, "published": PUBLISHED}
-# The least that makes a network: two Gaussians have a spacing, heads halve the features.
-_LEAST = {"layers": 1, "features": 2, "basis_size": 2}
+GROUP = "force2geo.backbones"
+_OWN = backbones.__name__
+# Before a network was a name of its own, the published PaiNN was a variant of another.
+_VARIANTS = {("painn", "published"): "painn_published"}
 
 
-def build_backbone(settings: dict[str, Any]) -> nn.Module:
-    """Return the backbone of `{name, variant, layers, features, basis_size, cutoff}`.
+def _registered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
 
-    `variant` is `smooth`, the default, or `published`, the published network to the last digit.
-    `UserError` names a setting that is missing, that this backbone does not take, or that is out
-    of bounds.
+
+def names() -> list[str]:
+    """Return the names of all backbones, installed or not; of two of one name ours counts."""
+    own = {info.name for info in pkgutil.iter_modules(backbones.__path__)}
+    return sorted(own | set(_registered()))
+
+
+def find(name: str) -> type[Backbone]:
+    """Return the class of a backbone.
+
+    `UserError` for an unknown name, and with the extra to install where its package is missing.
+    """
+    if name not in names():
+        raise UserError(f"backbone: unknown name '{name}', choose one of {', '.join(names())}")
+    own = any(info.name == name for info in pkgutil.iter_modules(backbones.__path__))
+    try:
+        if own:
+            found = importlib.import_module(f"{_OWN}.{name}").BACKBONE
+        else:
+            found = _registered()[name].load()
+    except ImportError as error:
+        raise UserError(
+            f"backbone {name}: {error}; `pip install 'force2geo[{name}]'` installs what it needs"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Backbone)):
+        raise UserError(f"backbone {name}: {found!r} is no subclass of Backbone")
+    return found
+
+
+def named(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the rest of `{name, …}`; `UserError` without a name.
+
+    Settings of before there were more networks, `{name: painn, variant: published}`, are known.
     """
     values = dict(settings)
     name, variant = values.pop("name", None), values.pop("variant", "smooth")
-    if name not in BACKBONES:
-        raise UserError(f"backbone: unknown name '{name}', choose one of {', '.join(BACKBONES)}")
-    if name not in VARIANTS.get(variant, {}):
-        known = ", ".join(key for key, names in VARIANTS.items() if name in names)
-        raise UserError(f"backbone {name}: unknown variant '{variant}', choose one of {known}")
-    backbone = VARIANTS[variant][name]
-    takes = inspect.signature(backbone).parameters
-    wanting = [key for key, value in takes.items() if value.default is value.empty]
-    for key in wanting:
-        if key not in values:
-            raise UserError(f"backbone {name}: '{key}' is missing")
-    for key, value in values.items():
-        if key not in takes:
-            raise UserError(f"backbone {name}: it takes no '{key}', only {', '.join(takes)}")
-        _check(f"backbone {name}: '{key}'", key, value)
-    return backbone(**values)
+    if not isinstance(name, str):
+        raise UserError(f"backbone: unknown name '{name}', choose one of {', '.join(names())}")
+    if variant != "smooth":
+        if (name, variant) not in _VARIANTS:
+            known = ["smooth", *(one for own, one in _VARIANTS if own == name)]
+            raise UserError(
+                f"backbone {name}: unknown variant '{variant}', choose one of {', '.join(known)}"
+            )
+        name = _VARIANTS[name, variant]
+    return name, values
 
 
-def _check(where: str, key: str, value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if key in _LEAST and not (number and isinstance(value, int) and value >= _LEAST[key]):
-        raise UserError(f"{where} is {value!r}, not a whole number of at least {_LEAST[key]}")
-    if key == "cutoff" and not (number and 0 < value < float("inf")):
-        raise UserError(f"{where} is {value!r}, not a distance in Å above zero")
+def check(settings: dict[str, Any]) -> None:
+    """Raise `UserError` where `{name, …}` is no backbone's settings."""
+    name, values = named(settings)
+    read(find(name).Settings, values, f"backbone {name}")
+
+
+def build_backbone(settings: dict[str, Any], statistics: Statistics | None = None) -> Backbone:
+    """Return the backbone of `{name, …}`, its other keys being the settings of that backbone.
+
+    `UserError` names a setting that is missing, that this backbone does not take, or that is out
+    of bounds.
+    """
+    name, values = named(settings)
+    backbone = find(name)
+    return backbone(read(backbone.Settings, values, f"backbone {name}"), statistics or Statistics())

@@ -21,6 +21,7 @@ from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
 from force2geo.train.processes import device, is_first_process
 from force2geo.train.references import fit_references
 from force2geo.train.scratch import discard
+from force2geo.train.statistics import statistics_of
 from force2geo.train.tracking import MLflowTracking
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def train_potential(
     settings = settings | {"judged_on": judged_on}
     snapshots = _near(snapshots)
     train = snapshots.where("train").require("training set")
-    model = Potential(settings["backbone"])
+    model = Potential(settings["backbone"], statistics_of(train, settings["backbone"]["cutoff"]))
     elements = train.elements()
     model.config |= {
         "elements": elements,
@@ -165,7 +166,8 @@ def train_property(
             raise UserError(f"{start}: holds a {loaded.kind} model, the recipe starts from another")
         # What is recorded is what is trained.
         settings = settings | {"backbone": loaded.config["backbone"]}
-    model = PropertyModel(settings["backbone"])
+    known = None if start is None else loaded.statistics
+    model = PropertyModel(settings["backbone"], known)
     train = sets["train"]
     model.head.mean.fill_(float(train.gap.mean()))
     deviation = float(train.gap.std(correction=0))

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.pair_sums import scalar_message
-from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.radial import (
+from force2geo.potentials.backbone import About, Backbone, Features, Statistics
+from force2geo.potentials.fast.pair_sums import scalar_message
+from force2geo.potentials.fast.radial import (
     CosineEnvelope,
     Excited,
     GaussianBasis,
     does_no_more_than,
 )
+from force2geo.settings import setting
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
+    from force2geo.potentials.graph import Graph
+    from force2geo.potentials.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class SchNetSettings:
+    """Size of the network."""
+
+    layers: int = setting("interaction blocks", least=1)
+    features: int = setting("features of an atom", least=2)
+    basis_size: int = setting("Gaussians of a distance", least=2)
+    cutoff: float = setting("Å within which atoms see each other", above=0)
 
 
 class ShiftedSoftplus(nn.Module):
@@ -55,24 +69,35 @@ class Interaction(nn.Module):
         return self.after(summed)
 
 
-class SchNet(nn.Module):
-    """Backbone: atoms in, scalars (N,F) out, no vectors."""
+class SchNet(Backbone):
+    """Atoms in, scalars (N,F) out, no vectors."""
 
-    def __init__(self, layers: int, features: int, basis_size: int, cutoff: float) -> None:
-        super().__init__()
-        self.cutoff = cutoff
-        self.features = features
+    Settings = SchNetSettings
+    about = About(
+        title="SchNet",
+        source="Schütt et al. 2017, arXiv:1706.08566; 2018, doi:10.1063/1.5019779",
+        table8=({"layers": 4, "features": 128, "basis_size": 128, "cutoff": 4.5}, 128),
+    )
+
+    def __init__(self, settings: SchNetSettings, statistics: Statistics) -> None:
+        super().__init__(settings, statistics)
+        features, basis_size, layers = settings.features, settings.basis_size, settings.layers
+        self.cutoff = cutoff = settings.cutoff
+        self.width = features
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
         self.basis = GaussianBasis(basis_size, cutoff)
         self.envelope = CosineEnvelope(cutoff)
         self.interactions = nn.ModuleList(Interaction(features, basis_size) for _ in range(layers))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, None]:
-        """Return scalars (N,F) and None in place of vectors."""
-        pairs = find_pairs(batch, self.cutoff)
+    def forward(self, batch: Batch, graph: Graph) -> Features:
+        """Return scalars (N,F)."""
+        pairs = graph.pairs
         distance = pairs.vectors(batch.positions).norm(dim=1)
         basis, envelope = self.basis(distance, pairs), self.envelope(distance)
         scalars = self.embedding(batch.atomic_numbers)
         for interaction in self.interactions:
             scalars = scalars + interaction(scalars, basis, envelope, pairs)
-        return scalars, None
+        return Features(scalars)
+
+
+BACKBONE = SchNet

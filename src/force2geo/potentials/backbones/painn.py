@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
-from force2geo.potentials.atom_steps import invariants, senders, updated
-from force2geo.potentials.pair_sums import painn_message
-from force2geo.potentials.pairs import Pairs, find_pairs
-from force2geo.potentials.radial import CosineEnvelope, Excited, GaussianBasis
+from force2geo.potentials.backbone import About, Backbone, Features, Statistics
+from force2geo.potentials.fast.atom_steps import invariants, senders, updated
+from force2geo.potentials.fast.pair_sums import painn_message
+from force2geo.potentials.fast.radial import CosineEnvelope, Excited, GaussianBasis
+from force2geo.settings import setting
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
+    from force2geo.potentials.graph import Graph
+    from force2geo.potentials.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class PaiNNSettings:
+    """Size of the network."""
+
+    layers: int = setting("message and update blocks", least=1)
+    features: int = setting("features of an atom", least=2)
+    basis_size: int = setting("Gaussians of a distance", least=2)
+    cutoff: float = setting("Å within which atoms see each other", above=0)
 
 
 class Message(nn.Module):
@@ -60,26 +74,34 @@ class Update(nn.Module):
         return updated(gates, product, left, scalars, vectors, (2, 1, 0), 1.0, loops)
 
 
-class PaiNN(nn.Module):
-    """Backbone: atoms in, scalars (N,F) and vectors (N,3,F) out.
+class PaiNN(Backbone):
+    """Atoms in, scalars (N,F) and vectors (N,3,F) out.
 
     Filters carry a cosine envelope and edge vectors are normalised, so that energy and forces
     are continuous where an atom crosses the cutoff.
     """
 
-    def __init__(self, layers: int, features: int, basis_size: int, cutoff: float) -> None:
-        super().__init__()
-        self.cutoff = cutoff
-        self.features = features
+    Settings = PaiNNSettings
+    about = About(
+        title="PaiNN",
+        source="Schütt et al. 2021, arXiv:2102.03150",
+        table8=({"layers": 4, "features": 128, "basis_size": 128, "cutoff": 4.5}, 32),
+    )
+
+    def __init__(self, settings: PaiNNSettings, statistics: Statistics) -> None:
+        super().__init__(settings, statistics)
+        features, basis_size, layers = settings.features, settings.basis_size, settings.layers
+        self.cutoff = cutoff = settings.cutoff
+        self.width = self.vector_width = features
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
         self.basis = GaussianBasis(basis_size, cutoff)
         self.envelope = CosineEnvelope(cutoff)
         self.messages = nn.ModuleList(Message(features, basis_size) for _ in range(layers))
         self.updates = nn.ModuleList(Update(features) for _ in range(layers))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, graph: Graph) -> Features:
         """Return scalars (N,F) and vectors (N,3,F)."""
-        pairs = find_pairs(batch, self.cutoff)
+        pairs = graph.pairs
         vector = pairs.vectors(batch.positions)
         distance = vector.norm(dim=1)
         directions = vector / distance[:, None]
@@ -93,4 +115,7 @@ class PaiNN(nn.Module):
             vectors = dv if vectors is None else vectors + dv
             scalars, vectors = update(scalars, vectors, pairs.sorted is not None)
         assert vectors is not None
-        return scalars, vectors
+        return Features(scalars, vectors)
+
+
+BACKBONE = PaiNN

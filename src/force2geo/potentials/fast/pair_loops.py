@@ -12,7 +12,7 @@ import numba
 import torch
 from torch import Tensor
 
-from force2geo.potentials.loops import Loop, fetch
+from force2geo.potentials.fast.loops import Loop, fetch
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from force2geo.potentials.pieces import join, split
+from force2geo.potentials.fast.pieces import join, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 try:
-    from force2geo.potentials import atom_loops
+    from force2geo.potentials.fast import atom_loops
 except ImportError:  # numba is not installed
     atom_loops = None  # type: ignore[assignment]
 

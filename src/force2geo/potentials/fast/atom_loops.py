@@ -10,7 +10,7 @@ import math
 
 import numba
 
-from force2geo.potentials.loops import Loop
+from force2geo.potentials.fast.loops import Loop
 
 
 @Loop

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from force2geo.potentials import pair_operations
-from force2geo.potentials.pieces import wanted
+from force2geo.potentials.fast import pair_operations
+from force2geo.potentials.fast.pieces import wanted
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs
 
 try:
-    from force2geo.potentials import pair_loops
+    from force2geo.potentials.fast import pair_loops
 except ImportError:  # numba is not installed
     pair_loops = None  # type: ignore[assignment]
 

@@ -1,0 +1,1 @@
+"""Networks, one file each; `force2geo.potentials.registry` finds them by their file's name."""

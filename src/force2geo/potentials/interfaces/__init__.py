@@ -1,0 +1,1 @@
+"""A potential in other programs: ASE, torch-sim, compiled ahead of time."""
