@@ -12,18 +12,20 @@ from snakemake.utils import min_version
 from force2geo.config import (
     STAGES,
     check,
-    compared,
     fingerprint,
     generated_shards,
     made_by_other_code,
     own_molecules,
     shard_sources,
     stage_settings,
-    sweep_tables,
 )
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
-from force2geo.train.recipes import RECIPES
+from force2geo.plan.relaxations import compared, others
+from force2geo.plan.shown import KINDS, inputs, request
+from force2geo.plan.shown import names as shown_names
+from force2geo.plan.trainings import path as training_path
+from force2geo.plan.trainings import trainings
 
 min_version("8.20")
 
@@ -32,7 +34,12 @@ configfile: "config.yaml"
 
 
 try:
-    check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.json")
+    # What was checked once the jobs need not check again.
+    check(
+        config,
+        Path(workflow.basedir) / "workflow/schemas/config.schema.json",
+        models=workflow.is_main_process,
+    )
     SHARDS = shard_sources(config)
     GENERATED = generated_shards(config)
 except UserError as error:
@@ -50,7 +57,10 @@ RETRAINED = compared(config, "training")
 CHECKPOINTS = {
     name: config["compare"][name]["checkpoint"] for name in compared(config, "checkpoint")
 }
-COMPARED = CALCULATORS + RETRAINED + list(CHECKPOINTS)
+COMPARED = others(config)
+TRAININGS = trainings(config)
+TRACKING = config["tracking"]
+BATCH_ATOMS = config["relax"]["batch_atoms"]
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
 GPUS = config["resources"]["gpus"]
 # Potentials train on all of them, a process each; other jobs take one.
@@ -71,6 +81,11 @@ if workflow.is_main_process and Path(RUN).exists():
         )
 
 
+def trains_potential(wildcards):
+    """Whether a training is one of a potential."""
+    return TRAININGS[wildcards.training]["objective"] == "energy_forces"
+
+
 def other(names):
     """Return a wildcard's pattern: nothing, or a dot and one of the names."""
     # An empty pattern would stand for any text.
@@ -84,12 +99,11 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/pack.smk"
-include: "workflow/rules/benchmark.smk"
-include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/train.smk"
 include: "workflow/rules/relax.smk"
 include: "workflow/rules/dft.smk"
-include: "workflow/rules/property.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/judge.smk"
+include: "workflow/rules/show.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -1,7 +1,6 @@
 """The configuration: what is valid, and what the errors say."""
 
 import copy
-import inspect
 import json
 import os
 
@@ -11,7 +10,6 @@ import yaml
 from force2geo.config import (
     STAGES,
     check,
-    compared,
     fingerprint,
     generated_shards,
     made_by_other_code,
@@ -19,11 +17,13 @@ from force2geo.config import (
     own_molecules,
     shard_sources,
     stage_settings,
-    sweep_tables,
 )
 from force2geo.errors import UserError
 from force2geo.files import code_version
-from force2geo.potentials.registry import BACKBONES, VARIANTS
+from force2geo.plan import trainings as plan
+from force2geo.plan.relaxations import compared
+from force2geo.plan.shown import KINDS
+from force2geo.plan.trainings import trainings
 from force2geo.train.recipes import RECIPES
 
 SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
@@ -90,10 +90,13 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
             {"compare": {"x": {"checkpoint": "no.pt"}}},
             "compare.x.checkpoint: no such file or folder 'no.pt'",
         ),
-        ({"compare": {"x": {"model": {}, "training": {}}}}, "compare.x.model: 'basis_size' is a"),
+        (
+            {"compare": {"x": {"model": {}, "training": {}}}},
+            "x.model: backbone painn: 'layers' is",
+        ),
         (
             {"compare": {"x": {"model": SMALL | {"lmax": 2}, "training": {}}}},
-            "unknown key 'compare.x.model.lmax'; known here: basis_size, cutoff",
+            "compare.x.model: backbone painn: it takes no 'lmax', only layers, features",
         ),
         (
             {"compare": {"Force2Geo": {"calculator": "tblite.ase:TBLite"}}},
@@ -107,8 +110,14 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
             {"compare": {"x": {"calculator": "ase.calculators.lj:LennardJone"}}},
             "compare.x.calculator: the module 'ase.calculators.lj' has no 'LennardJone'",
         ),
-        ({"models": {"painn": {"lmax": 2}}}, "unknown key 'models.painn.lmax'"),
-        ({"models": {"schnet": {"variant": "published"}}}, "models.schnet.variant: 'published'"),
+        ({"models": {"painn": {"lmax": 2}}}, "models.painn: backbone painn: it takes no 'lmax'"),
+        ({"models": {"x": {"cutoff": 1.0}}}, "models.x: backbone: unknown name 'x', choose one"),
+        ({"tables": ["table2", "table99"]}, "tables: there is no table 'table99', only table11"),
+        ({"figures": ["pie"]}, "figures: there is no figure 'pie', only atoms"),
+        (
+            {"models": {"schnet": {"variant": "published"}}},
+            "models.schnet: backbone schnet: unknown",
+        ),
         (
             {"select": {"fractions": {"train": 0.6, "val": 0.5, "test": 0.6}}},
             "select.fractions: 0.6 + 0.5 + 0.6 is 1.7; they must add up to 1",
@@ -131,22 +140,64 @@ def test_errors_are_one_line_and_name_the_key(config, schema, change, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_stage_s_settings_hold_what_it_depends_on_and_nothing_else(config):
-    before = {stage: stage_settings(config, stage) for stage in STAGES}
-    config["relax"]["max_steps"] = 7
-    config["models"]["schnet"]["layers"] = 9
-    changed = {stage for stage in STAGES if stage_settings(config, stage) != before[stage]}
-    assert changed == {"relax", "benchmark", "property"}
-    assert stage_settings(config, "compare.GFN2-xTB") == {
-        **config["relax"],
-        "potentials": {"GFN2-xTB": config["compare"]["GFN2-xTB"]},
-    }
-    config["seed"] += 1
-    drawn = {stage for stage in STAGES if stage_settings(config, stage).get("seed") == 8}
-    assert drawn == {"audit", "select", "conformers", "benchmark", "pretrain", "property"}
-    config["property"]["sweeps"]["noise"] = [0.3]
-    assert stage_settings(config, "evaluate")["compared"] == ["GFN2-xTB"]
-    assert stage_settings(config, "evaluate")["sweeps"] == {"noise": [0.3], "geometry_weight": []}
+def everything(config):
+    """The settings of every job that a configuration asks for."""
+    shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
+    trained = [f"train/{name}" for name in trainings(config)]
+    others = [f"compare/{name}" for name in compared(config, "calculator")]
+    return {job: stage_settings(config, job) for job in (*STAGES, *trained, *others, *shown)}
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        ({"relax": {"max_steps": 7}}, {"relax", "compare/GFN2-xTB"}),
+        # Memory, and where a training is looked at, are no reason to do anything again.
+        ({"relax": {"batch_atoms": 7}}, set()),
+        ({"tracking": {"uri": "http://nowhere", "experiment": "x"}}, set()),
+        ({"models": {"schnet": {"layers": 9}}},
+         {"train/benchmark.schnet", "train/property.random.schnet",
+          "train/property.scaffold.schnet"}),
+        ({"benchmark": {"batch_size": {"painn": 7}}}, {"train/benchmark.painn"}),
+        ({"benchmark": {"backbones": ["painn"]}}, {"table/table2", "figure/benchmark"}),
+        ({"pretrain": {"epochs": 7}}, {"train/pretrain"}),
+        ({"property": {"noise": 0.2}},
+         {f"train/property.{split}.geometry_{name}" for split in ("random", "scaffold")
+          for name in ("rdkit", "hf", "force2geo")}),
+        # Another value of a sweep is another training, and its table's business.
+        ({"property": {"sweeps": {"noise": [0.3]}}}, set()),
+        ({"tables": ["table2", "table11"]}, {"report"}),
+        ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}}, {"compare/GFN2-xTB"}),
+        ({"compare": {"other": {"calculator": "ase.calculators.lj:LennardJones"}}},
+         {"table/table3"}),
+    ],
+)  # fmt: skip
+def test_a_changed_value_changes_the_jobs_that_depend_on_it(config, change, jobs):
+    before = everything(config)
+    after = everything(merge(copy.deepcopy(config), change))
+    assert {job for job in before if job in after and before[job] != after[job]} == jobs
+
+
+def test_the_seed_is_in_what_is_drawn(config):
+    config["seed"] = 8
+    drawn = {job for job, settings in everything(config).items() if settings.get("seed") == 8}
+    assert drawn == {"audit", "select", "conformers", *(
+        f"train/{name}" for name in trainings(config)
+    )}  # fmt: skip
+
+
+def test_equal_trainings_are_one(config):
+    config["property"]["sweeps"] = {"noise": [0.1, 0.2], "geometry_weight": [0.1]}
+    names = plan.same(trainings(config))
+    own = "property.random.geometry_force2geo"
+    # The value of the run itself is no training of its own, in neither table.
+    assert names[f"{own}.noise=0.1"] == names[f"{own}.geometry_weight=0.1"] == own
+    assert names[f"{own}.noise=0.2"] == f"{own}.noise=0.2"
+    assert plan.path(config, f"{own}.noise=0.1", "model.pt") == f"train/{own}/model.pt"
+    asked = stage_settings(config, "table/table11")["files"]
+    assert asked == {
+        "0.1": f"train/{own}/metrics.json", "0.2": f"train/{own}.noise=0.2/metrics.json",
+    }  # fmt: skip
 
 
 def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config, schema):
@@ -159,20 +210,8 @@ def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config, schema
 
 def test_models_left_out_are_named(config, schema):
     del config["models"]["painn"]["basis_size"]
-    with pytest.raises(UserError, match=r"config: models\.painn: 'basis_size' is a required"):
+    with pytest.raises(UserError, match=r"config: models\.painn: backbone painn: 'basis_size' is"):
         check(config, schema)
-
-
-def test_a_schema_s_backbone_is_what_the_code_builds(config, schema):
-    models = yaml.safe_load(schema.read_text())["properties"]["models"]["properties"]
-    for name, described in models.items():
-        for variant in described["properties"]["variant"]["enum"]:
-            taken = set(inspect.signature(VARIANTS[variant][name]).parameters)
-            assert taken == set(described["properties"]) - {"variant"}
-            assert taken == set(described["required"])
-        assert [v for v in VARIANTS if name in VARIANTS[v]] == described["properties"]["variant"][
-            "enum"
-        ]
 
 
 def test_rows_of_table_3_can_be_taken_away_and_brought_as_files(config, schema):
@@ -190,14 +229,6 @@ def test_a_calculator_is_found_without_importing_it(tmp_path, monkeypatch):
         assert missing_import(path) == "", path
     assert missing_import("lazy_one:A") == "the module 'lazy_one' has no 'A'"
     assert missing_import("lazy_one.more:A") == "no module 'lazy_one.more' is installed"
-
-
-def test_tables_of_sweeps(config):
-    assert sweep_tables(config) == []
-    config["property"]["sweeps"] = {"noise": [0.1], "geometry_weight": []}
-    assert sweep_tables(config) == ["table11"]
-    config["property"]["sweeps"] = {"geometry_weight": [0.1]}
-    assert sweep_tables(config) == ["table12"]
 
 
 def test_results_of_other_code_are_told(tmp_path):
@@ -229,16 +260,15 @@ def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
     model = {"variant": "published", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
     config["compare"]["mine"] = {"model": model, "training": {"epochs": 3}}
     check(config, schema)
-    plain, mine = (stage_settings(config, name) for name in ("pretrain", "pretrain.mine"))
-    assert mine["epochs"] == 3 and mine["models"] == {"painn": {"name": "painn", **model}}
-    same = set(plain) - {"epochs", "models"}
-    assert {key: plain[key] for key in same} == {key: mine[key] for key in same}
+    plain, mine = (
+        stage_settings(config, f"train/{name}") for name in ("pretrain", "pretrain.mine")
+    )
+    assert mine["epochs"] == 3 and mine["backbone"] == {"name": "painn", **model}
+    assert plain | {"epochs": 3, "backbone": mine["backbone"]} == mine
 
 
-def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):
+def test_schema_knows_the_recipes_of_the_code(schema):
     properties = yaml.safe_load(schema.read_text())["properties"]
-    listed = properties["benchmark"]["properties"]["backbones"]["items"]["enum"]
-    assert set(listed) == set(BACKBONES)
     listed = properties["property"]["properties"]["recipes"]["items"]["enum"]
     assert set(listed) == set(RECIPES)
 

@@ -11,13 +11,7 @@ from force2geo.cli import main
 
 PACK = "--settings pack.json --use x --selection selection.json --store store --out o.h5"
 CONFORMERS = "--settings s.json --selection selection.json --store store --out o.h5"
-PROPERTY = (
-    "--settings p.json --split random --conformers c.h5 --selection selection.json --out o.pt"
-)
-EVALUATE = (
-    "--settings s.json --statistics n.json --pretrain m.json --relaxed r.h5 --dft d.csv "
-    "--conformers c.h5 --out o"
-)
+PROPERTY = "--data c.h5 --selection selection.json --out o.pt"
 STATISTICS = "--store store --index o.parquet --rejects o.csv --out o.json"
 EXPORT = "--molecules m.csv --raw raw --out o"
 # What is wrong, and the rest of the call: files that are read before it must be good.
@@ -31,13 +25,15 @@ CALLS = [
     ("store/s.lmdb", f"conformers {CONFORMERS}"),
     ("store/s.index.parquet", f"statistics {STATISTICS}"),
     ("store/s.lmdb", "audit --store store --out o.json"),
-    ("x.h5", "pretrain --settings t.json --snapshots x.h5 --out o.pt"),
-    ("x.h5", "benchmark --settings b.json --backbone painn --snapshots x.h5 --out o.pt"),
-    ("c.h5", f"property {PROPERTY} --recipe painn"),
-    ("selection.json", f"property {PROPERTY} --recipe painn"),
-    ("r.h5", f"property {PROPERTY} --recipe geometry_force2geo --start m.pt --relaxed r.h5"),
+    ("x.h5", "train --settings t.json --data x.h5 --out o.pt"),
+    ("t.json", "train --settings t.json --data x.h5 --out o.pt"),
+    ("c.h5", f"train --settings p.json {PROPERTY}"),
+    ("selection.json", f"train --settings p.json {PROPERTY}"),
+    ("r.h5", f"train --settings g.json {PROPERTY} --start m.pt --relaxed r.h5"),
     ("r.h5", "dft --settings d.json --relaxed r.h5 --conformers c.h5 --cache k --out o.csv"),
-    ("r.h5", f"evaluate {EVALUATE}"),
+    ("d.csv", "judge --relaxed r.h5 --dft d.csv --conformers c.h5 --out o.csv"),
+    ("n.json", "table table_a3 --settings a3.json --run . --out o"),
+    ("p.npz", "figure parity_potential --settings f.json --run . --out o"),
     ("t.csv", "select --settings outside.json --index i.parquet --out o.json"),
     ("c.h5", "relax --settings r.json --model m.pt --conformers c.h5 --selection selection.json "
      "--set d_opt --out o.h5"),
@@ -49,7 +45,11 @@ CALLS = [
     ("l.lmdb", "published export l.lmdb --out o.lmdb"),
     ("i.csv", "published import l.lmdb --identifiers i.csv --store o"),
 ]  # fmt: skip
-TRAINING = {"models": {"painn": {"name": "painn"}}, "backbone": "painn", "judged_on": None}
+TRAINING = {"objective": "energy_forces", "backbone": {"name": "painn"}, "judged_on": None}
+PROPERTIES = {
+    "objective": "property", "backbone": {"name": "painn"}, "split": "random", "target": "gap",
+    "geometry": "dft", "start": None, "mixed": False,
+}  # fmt: skip
 GOOD = {
     "selection.json": {"random": {"train": [], "val": [], "test": []}, "subset": [], "d_opt": []},
     "pack.json": {"x": {"split": "random", "sources": ["hf"]}},
@@ -57,11 +57,10 @@ GOOD = {
     "outside.json": {"test_sets": ["t.csv"]},
     "s.json": {"seed": 1},
     "t.json": TRAINING,
-    "b.json": TRAINING | {"batch_size": {"painn": 1}, "backbones": ["painn"]},
-    "p.json": TRAINING | {
-        "splits": [], "recipes": [], "sweeps": [], "fine_tuning": {}, "from_scratch": {},
-        "noise": 0.0, "geometry_weight": 0.0,
-    },
+    "p.json": PROPERTIES,
+    "g.json": PROPERTIES | {"geometry": "force2geo", "start": "x", "mixed": True},
+    "a3.json": {"files": {"statistics": "n.json"}},
+    "f.json": {"files": {"predictions": "p.npz"}},
     "r.json": {"optimizer": "bfgs"},
     "d.json": {},
 }  # fmt: skip

@@ -21,13 +21,13 @@ COMMANDS = {
     "select": "subset S, splits by molecule and the diverse set D_opt",
     "pack": "snapshots of chosen stages to one HDF5 file for training",
     "conformers": "the downstream set: property and geometries of each molecule",
-    "benchmark": "train one backbone on the subset S",
-    "pretrain": "train the potential",
+    "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",
     "relax": "relax molecules with a potential by BFGS",
     "dft": "DFT single points of start, relaxed and reference geometries",
-    "property": "train one property model",
-    "evaluate": "tables and figures",
+    "judge": "relaxed molecules beside their single points and references",
+    "table": "one table of a run",
+    "figure": "one figure of a run",
     "report": "one self-contained HTML page",
 }
 

@@ -15,6 +15,9 @@ from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.logs.names import NamePattern
 from force2geo.molecules import read_molecules
+from force2geo.plan.relaxations import OWN, compared
+from force2geo.plan.shown import KINDS, names, request
+from force2geo.plan.trainings import model, pretraining, trainings
 
 STAGES = (
     "generate",
@@ -24,26 +27,24 @@ STAGES = (
     "select",
     "pack",
     "conformers",
-    "benchmark",
-    "pretrain",
     "relax",
     "dft",
-    "property",
-    "evaluate",
+    "report",
 )
-MAIN_ROW = "Force2Geo"
-"""Name of the run's own potential in table 3."""
 # Keys that make a potential to compare, and those that may stand beside them.
 _KINDS: tuple[tuple[set[str], set[str]], ...] = (
     ({"calculator"}, {"options"}),
     ({"checkpoint"}, set()),
     ({"model", "training"}, set()),
 )
-SWEEP_TABLES = {"noise": "table11", "geometry_weight": "table12"}
 
 
-def check(config: dict[str, Any], schema_path: Path) -> None:
-    """Raise `UserError`, one line that names the key, when a configuration is not valid."""
+def check(config: dict[str, Any], schema_path: Path, models: bool = True) -> None:
+    """Raise `UserError`, one line that names the key, when a configuration is not valid.
+
+    With `models` backbones' settings are checked, too; they are imported for it, which takes
+    seconds.
+    """
     schema = json.loads(schema_path.read_text(encoding="utf-8"))
     _validate(config, schema)
     for key, value in (
@@ -68,7 +69,15 @@ def check(config: dict[str, Any], schema_path: Path) -> None:
             f"config: select.fractions: {' + '.join(map(str, fractions.values()))} is "
             f"{sum(fractions.values()):.6g}; they must add up to 1"
         )
-    _check_potentials(config, schema)
+    _check_potentials(config)
+    if models:
+        _check_models(config)
+    for kind in KINDS:
+        unknown = [name for name in config[f"{kind}s"] if name not in names(kind)]
+        if unknown:
+            raise UserError(
+                f"config: {kind}s: there is no {kind} '{unknown[0]}', only {', '.join(names(kind))}"
+            )
 
 
 def _validate(values: Any, schema: dict[str, Any], above: tuple[str, ...] = ()) -> None:
@@ -98,21 +107,21 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _check_potentials(config: dict[str, Any], schema: dict[str, Any]) -> None:
+def _check_potentials(config: dict[str, Any]) -> None:
     """Check what names of backbones, models and other potentials refer to."""
-    for key, names in (
+    for key, asked in (
         ("benchmark.backbones", config["benchmark"]["backbones"]),
         ("pretrain.backbone", [config["pretrain"]["backbone"]]),
     ):
-        missing = [name for name in names if name not in config["models"]]
+        missing = [name for name in asked if name not in config["models"]]
         if missing:
             raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
     for name in config["benchmark"]["backbones"]:
         if name not in config["benchmark"]["batch_size"]:
             raise UserError(f"config: benchmark.batch_size: has no value for '{name}'")
-    if MAIN_ROW in config.get("compare", {}):
+    if OWN in config.get("compare", {}):
         raise UserError(
-            f"config: compare.{MAIN_ROW}: that is the row of this run's own potential; choose "
+            f"config: compare.{OWN}: that is the row of this run's own potential; choose "
             "another name"
         )
     for name, entry in config.get("compare", {}).items():
@@ -123,13 +132,26 @@ def _check_potentials(config: dict[str, Any], schema: dict[str, Any]) -> None:
                 f"config: compare.{name}: give a calculator (and options), a checkpoint, or a "
                 "model and its training, or null for no such row"
             )
-    own = schema["properties"]["models"]["properties"][config["pretrain"]["backbone"]]
-    for name in compared(config, "training"):
-        _validate(config["compare"][name]["model"], own, ("compare", name, "model"))
     for name in compared(config, "calculator"):
         wrong = missing_import(config["compare"][name]["calculator"])
         if wrong:
             raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _check_models(config: dict[str, Any]) -> None:
+    """Check the settings of backbones, where their packages are installed."""
+    from force2geo.potentials.registry import check as check_backbone
+
+    described = {f"models.{name}": model(config, name) for name in config["models"]}
+    for name in compared(config, "training"):
+        described[f"compare.{name}.model"] = pretraining(config, name)["backbone"]
+    for key, settings in described.items():
+        try:
+            check_backbone(settings)
+        except UserError as error:
+            # One whose package is missing is another's to train; a job says what to install.
+            if not isinstance(error.__cause__, ImportError):
+                raise UserError(f"config: {key}: {error}") from None
 
 
 def missing_import(path: str) -> str:
@@ -211,20 +233,6 @@ def fingerprint(source: str) -> str:
     return folder_fingerprint(Path(source)) if Path(source).is_dir() else ""
 
 
-def compared(config: dict[str, Any], kind: str) -> list[str]:
-    """Return the potentials compared that have a `calculator`, `checkpoint` or `training`.
-
-    A name with nothing under it, which takes a row away, is none.
-    """
-    return [name for name, entry in config.get("compare", {}).items() if entry and kind in entry]
-
-
-def sweep_tables(config: dict[str, Any]) -> list[str]:
-    """Return the tables of the sweeps that the configuration asks for."""
-    sweeps = config["property"]["sweeps"]
-    return [table for key, table in SWEEP_TABLES.items() if sweeps.get(key)]
-
-
 def made_by_other_code(results: Path) -> list[str]:
     """Return the stages whose results in a run's folder another version of the package made."""
     current, stages = code_version(), set()
@@ -241,17 +249,25 @@ def _sources(code: str) -> str:
 
 
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Return all a stage may depend on, and nothing else, so that it reruns when that changes.
+    """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `pretrain.NAME` is the training of a potential compared: pretraining's, but for what it says;
-    `compare.NAME` is the relaxation by a calculator.
+    `train/NAME` is a training, `compare/NAME` the relaxation by a calculator, `table/NAME` and
+    `figure/NAME` what one is made of.
     """
-    stage, _, other = stage.partition(".")
-    settings: dict[str, Any] = dict(config.get(stage, {}))
-    if stage == "compare":
-        return {**config["relax"], "potentials": {other: config["compare"][other]}}
-    if other:
-        settings |= config["compare"][other]["training"]
+    stage, _, name = stage.partition("/")
+    if stage == "train":
+        return trainings(config)[name]
+    if stage in KINDS:
+        return request(config, stage, name)
+    if stage == "report":
+        return {key: config[key] for key in ("tables", "figures")}
+    if stage in ("relax", "compare"):
+        # How many atoms move at once changes no result.
+        settings = {k: v for k, v in config["relax"].items() if k != "batch_atoms"}
+        if stage == "compare":
+            settings["potentials"] = {name: config["compare"][name]}
+        return settings
+    settings = dict(config.get(stage, {}))
     if stage == "generate":
         for key in ("molecules", "shard_size"):
             del settings[key]
@@ -259,32 +275,10 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["shards"] = list(shard_sources(config))
     if stage == "audit":
         settings["uses"] = {use: entry["sources"] for use, entry in config["pack"].items()}
-    if stage in ("audit", "select", "conformers", "benchmark", "pretrain", "property"):
+    if stage in ("audit", "select", "conformers"):
         settings["seed"] = config["seed"]
     if stage == "select":
         settings["splits"] = sorted(config["property"]["splits"])
-    if stage in ("benchmark", "pretrain", "property"):
-        settings["tracking"] = config["tracking"]
-    models = {
-        "benchmark": config["benchmark"]["backbones"],
-        "pretrain": [config["pretrain"]["backbone"]],
-        "property": sorted({"painn", "schnet"} & set(config["models"])),
-    }
-    if stage in models:
-        settings["models"] = {
-            name: {"name": name, **config["models"][name]} for name in models[stage]
-        }
-    if other:
-        backbone = settings["backbone"]
-        settings["models"] = {backbone: {"name": backbone, **config["compare"][other]["model"]}}
-    if stage == "evaluate":
-        # Snakemake does not run a job again for a new input if it has a new output, too.
-        rows = [name for name, entry in config.get("compare", {}).items() if entry]
-        settings |= {
-            "run": config["run"],
-            "sweeps": config["property"]["sweeps"],
-            "compared": rows,
-        }
     return settings
 
 

@@ -1,12 +1,14 @@
-"""`force2geo evaluate` and `report` on a run of four molecules, whose numbers are typed in."""
+"""`judge`, `table` and `report` on a run of four molecules, whose numbers are typed in."""
 
 import csv
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from force2geo.cli import main
+from force2geo.config import stage_settings
 from force2geo.files import record_provenance, write_json
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import write_relaxed
@@ -54,7 +56,7 @@ def training(folder, parts, **metrics):
     write_json(folder / "metrics.json", about | metrics)
     np.savez(folder / "predictions.npz", **parts)
     for name in ("metrics.json", "predictions.npz"):
-        record_provenance(folder / name, folder.parts[-2], {}, [])
+        record_provenance(folder / name, "train", {}, [])
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def run(tmp_path):
     numbers = {"energy": np.ones(2), "energy_true": np.ones(2), "forces": np.ones((2, 3)),
                "forces_true": np.zeros((2, 3)), "atoms": np.array([2, 2])}  # fmt: skip
     parts = {f"test/{name}": value for name, value in numbers.items()}
-    for folder in (home / "pretrain", home / "benchmark/painn"):
+    for folder in (home / "train/pretrain", home / "train/benchmark.painn"):
         training(folder, parts, val=potential, test=potential)
     gaps = {f"{part}/{name}": np.array(value, dtype=kind) for part in ("val", "test")
             for name, value, kind in (("cid", CIDS[:2], "S9"), ("property", [1.0, 2.0], float),
@@ -89,10 +91,10 @@ def run(tmp_path):
         "geometry_force2geo": 0.25,
         "geometry_force2geo.noise=0.05": 0.6,
         "geometry_force2geo.noise=0.3": 0.7,
-        "geometry_force2geo.geometry_weight=0.1": 0.8,
+        "geometry_force2geo.geometry_weight=0.2": 0.8,
     }
     for recipe, value in values.items():
-        training(home / "property/random" / recipe, gaps, val={"property_mae": value},
+        training(home / f"train/property.random.{recipe}", gaps, val={"property_mae": value},
                  test={"property_mae": 5 * value})  # fmt: skip
     runs = [relaxation("converged", 0.01)] * 2 + [relaxation("exploded", 0.01),
                                                  relaxation("step limit", 0.2)]  # fmt: skip
@@ -110,19 +112,24 @@ def run(tmp_path):
     return home
 
 
-def evaluate(home, sweeps):
-    write_json(home / "evaluate.json", {"run": "small", "sweeps": sweeps})
-    metrics = sorted((home / "property").glob("*/*/metrics.json"))
-    code = main([
-        "evaluate", "--settings", f"{home}/evaluate.json",
-        "--statistics", f"{home}/store/statistics.json",
-        "--benchmark", f"{home}/benchmark/painn/metrics.json",
-        "--pretrain", f"{home}/pretrain/metrics.json", "--property", *map(str, metrics),
-        "--relaxed", f"{home}/relax/d_opt.h5", "--dft", f"{home}/dft/d_opt.csv",
-        "--compared", f"{home}/relax/d_opt.other.h5", f"{home}/dft/d_opt.other.csv",
-        "--conformers", f"{home}/packed/downstream.h5", "--out", str(home),
-    ])  # fmt: skip
-    assert code == 0
+def show(home, config, kind, name):
+    """A table or figure made as the workflow makes it."""
+    write_json(home / f"settings/{kind}/{name}.json", stage_settings(config, f"{kind}/{name}"))
+    settings = f"{home}/settings/{kind}/{name}.json"
+    out = f"{home}/{kind}s"
+    assert main([kind, name, "--settings", settings, "--run", str(home), "--out", out]) == 0
+
+
+@pytest.fixture
+def config(repository):
+    config = yaml.safe_load((repository / "config.yaml").read_text())
+    config["compare"] = {"other": {"checkpoint": "config.yaml"}}
+    config["benchmark"]["backbones"] = ["painn"]
+    config["property"] |= {
+        "splits": ["random"], "recipes": ["painn", "geometry_force2geo"],
+        "sweeps": {"noise": [0.05], "geometry_weight": [0.2]},
+    }  # fmt: skip
+    return config
 
 
 def rows_of(path):
@@ -131,11 +138,15 @@ def rows_of(path):
                 for row in csv.DictReader(handle)}  # fmt: skip
 
 
-def test_the_run_s_numbers_reach_the_tables_and_the_page(run, monkeypatch):
-    # This one first: imported after the other was changed, it would keep the change for ever.
-    monkeypatch.setattr("force2geo.evaluate.data_figures.save", lambda *_: None)
-    monkeypatch.setattr("force2geo.evaluate.figures.save", lambda *_: None)
-    evaluate(run, {"noise": [0.05], "geometry_weight": []})
+def test_the_run_s_numbers_reach_the_tables_and_the_page(run, config):
+    for name in ("d_opt", "d_opt.other"):
+        assert main([
+            "judge", "--relaxed", f"{run}/relax/{name}.h5", "--dft", f"{run}/dft/{name}.csv",
+            "--conformers", f"{run}/packed/downstream.h5", "--out", f"{run}/judged/{name}.csv",
+        ]) == 0  # fmt: skip
+    for name in ("table_a3", "table2", "table3", "table4", "table11", "table12"):
+        show(run, config, "table", name)
+    show(run, config, "figure", "residual")
     table = rows_of(run / "tables/table3.csv")
     # The fourth molecule was not computed for the other potential, and so for neither is judged.
     assert table["Force2Geo"]["Energy minimised (%)"] == "48.33"  # (95 + 50 + 0) / 3
@@ -144,28 +155,28 @@ def test_the_run_s_numbers_reach_the_tables_and_the_page(run, monkeypatch):
     assert table["other"]["Diverged (%)"] == "33.33"
     assert table["Force2Geo"]["Force converged, by the potential (%)"] == "66.67"
     assert table["Force2Geo"]["Force converged, by DFT (%)"] == "0"
-    detail = pd.read_csv(run / "tables/relaxation.other.csv", dtype={"cid": str})
+    detail = pd.read_csv(run / "judged/d_opt.other.csv", dtype={"cid": str})
     assert detail["judged"].tolist() == [True, True, True, False]
     assert detail["rmsd"].tolist()[:2] == pytest.approx([0.05, 0.05])
     assert rows_of(run / "tables/table4.csv")["Force2Geo + PaiNN"]["Random val MAE (eV)"] == "0.25"
     sweep = rows_of(run / "tables/table11.csv")
     assert sweep["0.05"]["Random val MAE (eV)"] == "0.6"
     # 0.3 was trained once, but is none of the values of this run.
-    assert sweep["0.3"]["Random val MAE (eV)"] == "" and not (run / "tables/table12.csv").exists()
-
-    # A run that lists other sweeps leaves no table of the first.
-    evaluate(run, {"noise": [], "geometry_weight": [0.1]})
-    assert not list((run / "tables").glob("table11.*"))
-    assert rows_of(run / "tables/table12.csv")["0.1"]["Random val MAE (eV)"] == "0.8"
+    assert sweep["0.3"]["Random val MAE (eV)"] == ""
+    assert rows_of(run / "tables/table12.csv")["0.2"]["Random val MAE (eV)"] == "0.8"
 
     old = run / "relax/d_opt.older.h5"
     old.write_text("of a potential that is not compared any more")
     record_provenance(old, "relax", {}, [])
-    assert main(["report", "--run", str(run), "--out", str(run / "report.html")]) == 0
+    write_json(run / "report.json", {
+        "tables": ["table_a3", "table2", "table3", "table4", "table12"], "figures": ["residual"],
+    })  # fmt: skip
+    assert main(["report", "--settings", f"{run}/report.json", "--run", str(run),
+                 "--out", f"{run}/report.html"]) == 0  # fmt: skip
     page = (run / "report.html").read_text()
     assert "Table 3." in page and "Table 12." in page and "Table 11." not in page
     assert "hf of 000000001: differs (+1.2e-03 Hartree)" in page
     assert "Energies agree within so much." in page
-    for shown in ("dft/d_opt.other.csv", "relax/d_opt.h5", "pretrain/predictions.npz"):
+    for shown in ("dft/d_opt.other.csv", "relax/d_opt.h5", "train/pretrain/predictions.npz"):
         assert f"<summary><code>{shown}</code>" in page
-    assert "older" not in page
+    assert "older" not in page and page.count("data:image/png;base64,") == 1

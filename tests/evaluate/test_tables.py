@@ -1,26 +1,30 @@
 """Tables: every cell is the number of its own row, column, split and part, worked out by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from force2geo.errors import UserError
-from force2geo.evaluate.tables import (
-    TABLE4_RECIPES,
-    TABLE6_RECIPES,
-    frame,
-    gap_table,
-    published,
-    sweep_table,
-    table2,
-    table3,
-    table_a3,
-    trace,
-    write_table_files,
-)
+from force2geo.evaluate.gaps import gap_table, sweep_table
+from force2geo.evaluate.table import frame, published, trace, write_table_files
 from force2geo.files import provenance_path, record_provenance, write_json
+from force2geo.tables import table2, table4, table6, table_a3
+from force2geo.tables.table3 import table3
+
+
+def built(table, **files):
+    """A table of files by label."""
+    return table.build({"files": files}, Path("/"))
+
+
+def gaps(name, recipes, runs):
+    """A table of property models from metrics files by split and recipe."""
+    rows = {recipe: row for row, recipe in recipes.items()}
+    known = {(split, rows[recipe]): p for (split, recipe), p in runs.items() if recipe in rows}
+    return gap_table(name, "t", recipes, known)
 
 
 def metrics_file(folder, value, parts=None):
@@ -132,7 +136,7 @@ def test_table_a3_counts_the_stages(tmp_path):
         "mean_heavy_atoms": 4.5, "elements": ["H", "C"], "rejected_logs": 7,
         "trajectories_with_breaks": 1,
     })  # fmt: skip
-    table = table_a3(path)
+    table = built(table_a3, statistics=path)
     data = frame(table).set_index("Stage")
     ours = ["Trajectories", "Snapshots", "Snapshots a trajectory"]
     assert data.loc["PM3", ours].tolist() == ["4", "40", "10"]
@@ -167,13 +171,13 @@ def test_every_recipe_stands_in_its_own_row(tmp_path):
         for recipe, value in recipes.items()
     }
     for name, columns, expected in (
-        ("table4", TABLE4_RECIPES, {
+        ("table4", table4.RECIPES, {
             "RDKit 3D + PaiNN": 0.5, "PM3 & HF 3D + PaiNN": 0.4, "Force2Geo + PaiNN": 0.3,
             "DFT 3D + PaiNN (ground truth)": 0.2,
         }),
-        ("table6", TABLE6_RECIPES, {"SchNet": 0.7, "PaiNN": 0.2, "Force2Prop w/ PaiNN": 0.1}),
+        ("table6", table6.RECIPES, {"SchNet": 0.7, "PaiNN": 0.2, "Force2Prop w/ PaiNN": 0.1}),
     ):  # fmt: skip
-        table = gap_table(name, "t", columns, runs)
+        table = gaps(name, columns, runs)
         for row, cells in table.rows.items():
             if row not in expected:
                 assert all(cell.value is None and cell.reason for cell in cells.values())
@@ -199,7 +203,7 @@ def test_models_are_judged_on_the_molecules_that_all_could_take(tmp_path):
              "test": {**hard, "000000002": (6.0, 6.0), "000000001": (5.0, 5.2)}},
         ),
     }  # fmt: skip
-    table = gap_table("table4", "t", TABLE4_RECIPES, runs)
+    table = gaps("table4", table4.RECIPES, runs)
     rdkit, truth = table.rows["RDKit 3D + PaiNN"], table.rows["DFT 3D + PaiNN (ground truth)"]
     assert rdkit["random_val"].value == pytest.approx(0.3)
     assert truth["random_val"].value == pytest.approx(0.5)
@@ -219,7 +223,7 @@ def test_runs_without_names_of_molecules_say_how_many_each_had(tmp_path):
     write_json(path, content)
     runs = {("random", "geometry_rdkit"): metrics_file(tmp_path / "a", 0.3),
             ("random", "painn"): path}  # fmt: skip
-    table = gap_table("table4", "t", TABLE4_RECIPES, runs)
+    table = gaps("table4", table4.RECIPES, runs)
     truth = "DFT 3D + PaiNN (ground truth)"
     assert table.rows[truth]["random_test"].value == pytest.approx(0.6)
     assert f"8 (RDKit 3D + PaiNN), 7 ({truth}) molecules to train on" in table.notes[0]
@@ -232,16 +236,16 @@ def test_predictions_of_other_data_are_not_compared(tmp_path):
     other = {"000000001": (5.5, 5.1)}
     runs["random", "schnet"] = metrics_file(tmp_path / "b", 1.0, {"val": other, "test": part})
     with pytest.raises(UserError, match="other data"):
-        gap_table("table6", "t", TABLE6_RECIPES, runs)
+        gaps("table6", table6.RECIPES, runs)
     other = {"000000009": (5.5, 5.1)}
     runs["random", "schnet"] = metrics_file(tmp_path / "b", 1.0, {"val": other, "test": part})
     with pytest.raises(UserError, match="no val molecule is in the predictions of all"):
-        gap_table("table6", "t", TABLE6_RECIPES, runs)
+        gaps("table6", table6.RECIPES, runs)
 
 
 def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
-    paths = {name: metrics_file(tmp_path / name, 1.0) for name in ("painn", "schnet")}
-    write_table_files(table2(paths), tmp_path / "tables")
+    paths = {name: metrics_file(tmp_path / name, 1.0) for name in ("PaiNN", "SchNet")}
+    write_table_files(built(table2, **paths), tmp_path / "tables")
     assert "Warning" not in (tmp_path / "tables/table2.md").read_text()
     # The data that one of them was trained on came from an older version.
     shard = tmp_path / "shard.lmdb"
@@ -251,22 +255,22 @@ def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
     content = json.loads(record.read_text())
     same = content["code"].partition(" commit ")[0]
     record.write_text(json.dumps(content | {"code": "0.0.1 source 123 commit 4"}))
-    record_provenance(paths["painn"], "benchmark", {}, [shard])
-    write_table_files(table2(paths), tmp_path / "tables")
+    record_provenance(paths["PaiNN"], "train", {}, [shard])
+    write_table_files(built(table2, **paths), tmp_path / "tables")
     text = (tmp_path / "tables/table2.md").read_text()
     assert "Warning: made by 2 versions of the code (0.0.1 source 123; " in text
     # Another commit of the same source is no other version, and evaluation only counts.
     record.write_text(json.dumps(content | {"code": f"{same} commit f00d"}))
-    write_table_files(table2(paths), tmp_path / "tables")
+    write_table_files(built(table2, **paths), tmp_path / "tables")
     assert "Warning" not in (tmp_path / "tables/table2.md").read_text()
-    record.write_text(json.dumps(content | {"code": "0.0.1 source 123", "stage": "evaluate"}))
-    write_table_files(table2(paths), tmp_path / "tables")
+    record.write_text(json.dumps(content | {"code": "0.0.1 source 123", "stage": "judge"}))
+    write_table_files(built(table2, **paths), tmp_path / "tables")
     assert "Warning" not in (tmp_path / "tables/table2.md").read_text()
 
 
 def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
     path = metrics_file(tmp_path / "random/painn", 0.5)
-    table = gap_table("table6", "t", TABLE6_RECIPES, {("random", "painn"): path})
+    table = gaps("table6", table6.RECIPES, {("random", "painn"): path})
     data = frame(table).set_index("Model")
     assert data.loc["PaiNN", "Random val MAE (eV)"] == "0.5"
     assert data.loc["PaiNN", "Random test MAE (eV)"] == "1.5"
@@ -279,7 +283,7 @@ def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
 
 
 def test_table_files_are_written_whole(tmp_path):
-    table = table2({"painn": metrics_file(tmp_path / "painn", 4.0)})
+    table = built(table2, PaiNN=metrics_file(tmp_path / "painn", 4.0))
     write_table_files(table, tmp_path / "tables")
     data = pd.read_csv(tmp_path / "tables/table2.csv").set_index("Model")
     assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == 4.0

@@ -13,6 +13,8 @@ import yaml
 
 from force2geo.cli import main
 from force2geo.config import STAGES, check, stage_settings
+from force2geo.plan.shown import KINDS
+from force2geo.plan.trainings import trainings
 
 TINY = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 3.5}
 FROZEN = {"name": "adam", "learning_rate": 1e-12, "betas": [0.9, 0.999], "weight_decay": 0.0}
@@ -21,7 +23,7 @@ CHANGES = {
     "audit": {"sample": 0},
     "select": {"d_opt_size": 3, "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}},
     "models": {"schnet": TINY, "painn": TINY},
-    "benchmark": {"epochs": 1, "backbones": ["schnet"]},
+    "benchmark": {"epochs": 1},
     "pretrain": {"epochs": 2, "ema": 0.5},
     "relax": {"max_steps": 60},
     "dft": {"method": "hf", "basis": "sto-3g", "density_fit": False, "conv_tol": 1e-10},
@@ -31,7 +33,7 @@ CHANGES = {
         "fine_tuning": {"epochs": 1, "optimizer": FROZEN},
         "sweeps": {"noise": [0.05, 0.3], "geometry_weight": [0.05]},
     },
-    "tracking": {"uri": ""},
+    "tables": ["table_a3", "table2", "table3", "table4", "table6", "table11", "table12"],
 }
 
 
@@ -61,14 +63,15 @@ class Miniature:
             }
         }
         check(config, repository / "workflow/schemas/config.schema.json")
-        (folder / "settings").mkdir()
-        for stage in STAGES:
+        shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
+        trained = [f"train/{name}" for name in trainings(config)]
+        for stage in (*STAGES, *trained, *shown, "compare/Springs"):
             settings = stage_settings(config, stage)
             if "shards" in settings:
                 settings["shards"] = ["logs"]
-            (folder / f"settings/{stage}.json").write_text(json.dumps(settings))
-        springs = {**config["relax"], "potentials": config["compare"]}
-        (folder / "settings/compare.Springs.json").write_text(json.dumps(springs))
+            path = folder / f"settings/{stage}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(settings))
 
     def __call__(self, command: str, *arguments: object, settings: str = "") -> None:
         """Run a command; `@name` stands for a path in the folder."""
@@ -134,18 +137,19 @@ def downstream(selected):
     return selected
 
 
+def train(run, name: str, *arguments: str) -> None:
+    run("train", *arguments, "--out", f"@train/{name}/model.pt", settings=f"train/{name}")
+
+
 @pytest.fixture(scope="session")
 def pretrained(packed):
-    packed("pretrain", "--snapshots", "@packed/pretrain.h5", "--out", "@pretrain/model.pt")
+    train(packed, "pretrain", "--data", "@packed/pretrain.h5")
     return packed
 
 
 @pytest.fixture(scope="session")
 def benchmarked(packed):
-    packed(
-        "benchmark", "--backbone", "schnet", "--snapshots", "@packed/benchmark.h5",
-        "--out", "@benchmark/schnet/model.pt",
-    )  # fmt: skip
+    train(packed, "benchmark.schnet", "--data", "@packed/benchmark.h5")
     return packed
 
 
@@ -153,7 +157,7 @@ def relax(run, chosen: str, out: str, *arguments: str) -> None:
     run(
         "relax", "--conformers", "@packed/downstream.h5", "--selection", "@selection.json",
         "--set", chosen, "--out", out, *arguments,
-        settings="compare.Springs" if "--potential" in arguments else "relax",
+        settings="compare/Springs" if "--potential" in arguments else "relax",
     )  # fmt: skip
 
 
@@ -174,7 +178,7 @@ def relaxed(pretrained, downstream):
     """The subset on the pretrained potential, a few steps."""
     settings = downstream.json("settings/relax.json") | {"max_steps": 3}
     (downstream / "settings/relax.json").write_text(json.dumps(settings))
-    relax(downstream, "subset", "@relax/subset.h5", "--model", "@pretrain/model.pt")
+    relax(downstream, "subset", "@relax/subset.h5", "--model", "@train/pretrain/model.pt")
     return downstream
 
 
@@ -188,8 +192,8 @@ def computed(sprung):
     return sprung
 
 
-STARTS = {"force2prop": "@pretrain/model.pt"} | dict.fromkeys(
-    ("geometry_rdkit", "geometry_hf", "geometry_force2geo"), "@property/random/painn/model.pt"
+STARTS = {"force2prop": "@train/pretrain/model.pt"} | dict.fromkeys(
+    ("geometry_rdkit", "geometry_hf", "geometry_force2geo"), "@train/property.random.painn/model.pt"
 )
 
 
@@ -201,10 +205,9 @@ def properties(relaxed, benchmarked):
         given = ["--start", STARTS[recipe]] if recipe in STARTS else []
         if recipe == "geometry_force2geo":
             given += ["--relaxed", "@relax/subset.h5"]
-        relaxed(
-            "property", "--recipe", recipe, "--split", split, "--conformers",
-            "@packed/downstream.h5", "--selection", "@selection.json", *given,
-            "--out", f"@property/{split}/{recipe}/model.pt",
+        train(
+            relaxed, f"property.{split}.{recipe}", "--data", "@packed/downstream.h5",
+            "--selection", "@selection.json", *given,
         )  # fmt: skip
     return relaxed
 

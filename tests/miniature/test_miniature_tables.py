@@ -94,31 +94,31 @@ def evaluated(sprung, selection):
     """A folder with the tables of typed numbers; relaxations on springs."""
     out = sprung / "typed"
     for name, values in POTENTIALS.items():
-        write_potential(out / ("pretrain" if name == "pretrain" else f"benchmark/{name}"), values)
+        training = name if name == "pretrain" else f"benchmark.{name}"
+        write_potential(out / "train" / training, values)
     for (split, recipe), values in PROPERTY.items():
-        write_property(out / f"property/{split}/{recipe}", selection[split], values)
+        write_property(out / f"train/property.{split}.{recipe}", selection[split], values)
     for name, rows in POINTS.items():
         suffix = "" if name == "Force2Geo" else f".{name}"
         write_points(out / f"dft/d_opt{suffix}.csv", selection["d_opt"], rows)
     (out / "store").mkdir()
-    sprung(
-        "audit", "--store", "@store", "--out", "@typed/store/audit.json",
-    )  # fmt: skip
+    sprung("audit", "--store", "@store", "--out", "@typed/store/audit.json")
     (out / "store/statistics.json").write_bytes((sprung / "store/statistics.json").read_bytes())
     (out / "relax").mkdir()
     springs = (sprung / "relax/d_opt.Springs.h5").read_bytes()
-    for name in ("d_opt.h5", "d_opt.Springs.h5"):
-        (out / "relax" / name).write_bytes(springs)
-    runs = [f"@typed/property/{split}/{recipe}/metrics.json" for split, recipe in PROPERTY]
-    sprung(
-        "evaluate", "--statistics", "@typed/store/statistics.json",
-        "--benchmark", *(f"@typed/benchmark/{name}/metrics.json" for name in ("schnet", "painn")),
-        "--pretrain", "@typed/pretrain/metrics.json", "--property", *runs,
-        "--relaxed", "@typed/relax/d_opt.h5", "--dft", "@typed/dft/d_opt.csv",
-        "--compared", "@typed/relax/d_opt.Springs.h5", "@typed/dft/d_opt.Springs.csv",
-        "--conformers", "@packed/downstream.h5", "--out", "@typed",
-    )  # fmt: skip
-    sprung("report", "--run", "@typed", "--out", "@typed/report.html", settings="no")
+    for name in ("d_opt", "d_opt.Springs"):
+        (out / f"relax/{name}.h5").write_bytes(springs)
+        sprung(
+            "judge", "--relaxed", f"@typed/relax/{name}.h5", "--dft", f"@typed/dft/{name}.csv",
+            "--conformers", "@packed/downstream.h5", "--out", f"@typed/judged/{name}.csv",
+            settings="no",
+        )  # fmt: skip
+    shown = sprung.json("settings/report.json")
+    for kind in ("table", "figure"):
+        for name in shown[f"{kind}s"]:
+            sprung(kind, name, "--run", "@typed", "--out", f"@typed/{kind}s",
+                   settings=f"{kind}/{name}")  # fmt: skip
+    sprung("report", "--run", "@typed", "--out", "@typed/report.html")
     return sprung
 
 
@@ -129,7 +129,7 @@ def table(run, name):
 
 
 def test_table_a3_counts_the_store(evaluated):
-    found = table(evaluated, "tableA3")
+    found = table(evaluated, "table_a3")
     assert found["Snapshots"].tolist() == [45, 30, 68, 8, 157]
     assert found["Trajectories"].tolist() == [15, 15, 15, 4, 15]
     expected = [3, 2, 68 / 15, 2, 157 / 15]
@@ -170,8 +170,11 @@ def test_gap_tables_show_their_recipes(evaluated, name):
                 column = f"{split.capitalize()} {part} MAE (eV)"
                 assert float(str(found[column][row]).split()[0]) == pytest.approx(value)
                 cell = traced[row, f"{split}_{part}"]
-                assert cell["value"] == pytest.approx(value) and cell["settings_hash"] == recipe
-                assert f"/property/{split}/{recipe}/" in cell["source"]
+                assert (
+                    cell["value"] == pytest.approx(value)
+                    and cell["settings_hash"] == f"property.{split}.{recipe}"
+                )
+                assert f"/train/property.{split}.{recipe}/" in cell["source"]
 
 
 def test_sweeps_are_judged_on_validation(evaluated):
@@ -227,7 +230,7 @@ def kabsch(moving, fixed):
 @pytest.mark.parametrize("name", POINTS)
 def test_molecules_of_table3_one_by_one(evaluated, selection, name):
     suffix = "" if name == "Force2Geo" else f".{name}"
-    found = pd.read_csv(evaluated / f"typed/tables/relaxation{suffix}.csv", dtype={"cid": str})
+    found = pd.read_csv(evaluated / f"typed/judged/d_opt{suffix}.csv", dtype={"cid": str})
     assert found["cid"].tolist() == selection["d_opt"]
     found = found.set_index("cid")
     with h5py.File(evaluated / "typed/relax/d_opt.Springs.h5") as data:
@@ -248,8 +251,9 @@ def test_molecules_of_table3_one_by_one(evaluated, selection, name):
 
 def test_page_shows_the_tables(evaluated):
     page = (evaluated / "typed/report.html").read_text()
-    for name in ("tableA3", "table2", "table3", "table4", "table6", "table11", "table12"):
-        text = page[page.index(f"<caption>Table {name[5:]}.") :]
+    for name in ("table_a3", "table2", "table3", "table4", "table6", "table11", "table12"):
+        number = name[5:].strip("_").upper()
+        text = page[page.index(f"<caption>Table {number}.") :]
         text = text[: text.index("</table>")]
         shown = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in text.split("<tr>")[2:]]
         with (evaluated / f"typed/tables/{name}.csv").open(newline="") as handle:

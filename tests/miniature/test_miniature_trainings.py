@@ -37,12 +37,12 @@ def judged(run, folder, part, cids):
     return rows
 
 
-@pytest.fixture(scope="module", params=["pretrain", "benchmark/schnet"])
+@pytest.fixture(scope="module", params=["pretrain", "benchmark.schnet"])
 def potential(request):
     """A trained potential's run, folder, and the names of its split and packed stages."""
     if request.param == "pretrain":
-        return request.getfixturevalue("pretrained"), "pretrain", "pretrain"
-    return request.getfixturevalue("benchmarked"), "benchmark/schnet", "random"
+        return request.getfixturevalue("pretrained"), "train/pretrain", "pretrain"
+    return request.getfixturevalue("benchmarked"), "train/benchmark.schnet", "random"
 
 
 def test_potential_is_judged_on_its_own_part_of_dft_steps(potential, selection):
@@ -113,20 +113,20 @@ def same(one, other, prefix):
 
 
 def test_recipes_start_from_what_they_say(properties):
-    potential = weights(properties, "pretrain/model.pt")
-    painn = weights(properties, "property/random/painn/model.pt")
+    potential = weights(properties, "train/pretrain/model.pt")
+    painn = weights(properties, "train/property.random.painn/model.pt")
     assert not same(painn, potential, "backbone.")
-    force2prop = weights(properties, "property/random/force2prop/model.pt")
+    force2prop = weights(properties, "train/property.random.force2prop/model.pt")
     assert same(force2prop, potential, "backbone.")
     for recipe in ("geometry_rdkit", "geometry_hf", "geometry_force2geo"):
-        tuned = weights(properties, f"property/random/{recipe}/model.pt")
+        tuned = weights(properties, f"train/property.random.{recipe}/model.pt")
         assert same(tuned, painn, "")  # head, displacement and all: nothing moved the weights
 
 
 def test_properties_are_scaled_by_training_molecules_alone(properties, selection):
     for split, recipe in (("random", "painn"), ("scaffold", "schnet"), ("random", "force2prop")):
         gaps = [known.gap(cid) for cid in selection[split]["train"]]
-        state = weights(properties, f"property/{split}/{recipe}/model.pt")
+        state = weights(properties, f"train/property.{split}.{recipe}/model.pt")
         assert state["head.mean"] == pytest.approx(np.mean(gaps), rel=1e-6)
         assert state["head.deviation"] == pytest.approx(np.std(gaps), rel=1e-5)
 
@@ -146,7 +146,7 @@ def geometry_of(run, name, cid):
 
 def gaps_by_cid(run, split, recipe, part):
     """`{cid: predicted gap}`; the true gaps tell which molecule a row is."""
-    found = run.predictions(f"property/{split}/{recipe}/predictions.npz")
+    found = run.predictions(f"train/property.{split}.{recipe}/predictions.npz")
     names = {round(known.gap(cid), 3): cid for cid in known.ELIGIBLE}
     true = found[f"{part}/property_true"]
     predicted = found[f"{part}/property"]
@@ -155,8 +155,8 @@ def gaps_by_cid(run, split, recipe, part):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_is_judged_on_its_own_geometry_and_molecules(properties, selection, recipe):
-    model = force2geo.load(properties / f"property/random/{recipe}/model.pt")
-    metrics = properties.json(f"property/random/{recipe}/metrics.json")
+    model = force2geo.load(properties / f"train/property.random.{recipe}/model.pt")
+    metrics = properties.json(f"train/property.random.{recipe}/metrics.json")
     apart = 0.0
     for part in ("val", "test"):
         found = gaps_by_cid(properties, "random", recipe, part)
@@ -181,16 +181,16 @@ def test_scaffold_split_is_trained_and_judged_on_its_own_parts(properties):
     for part in ("val", "test"):
         found = gaps_by_cid(properties, "scaffold", "schnet", part)
         assert sorted(found) == [f"{number:09d}" for number in known.SCAFFOLD[part]]
-    sizes = properties.json("property/scaffold/schnet/metrics.json")["sizes"]
+    sizes = properties.json("train/property.scaffold.schnet/metrics.json")["sizes"]
     assert sizes == {"train": 7, "val": 2, "test": 3}
 
 
 def test_settings_and_inputs_are_written_beside_each_model(properties):
-    record = properties.json("property/random/geometry_hf/model.pt.provenance.json")
-    assert record["settings"]["recipe"] == "geometry_hf" and record["settings"]["seed"] == 3
+    record = properties.json("train/property.random.geometry_hf/model.pt.provenance.json")
+    assert record["settings"]["geometry"] == "hf" and record["settings"]["seed"] == 3
     assert record["settings"]["optimizer"]["learning_rate"] == 1e-12  # fine-tuning's
     assert record["settings"]["geometry_weight"] == 0.1
     names = {name.split("/", 3)[-1].rpartition("/")[2] for name in record["inputs"]}
     assert names == {"downstream.h5", "selection.json", "model.pt"}
-    plain = properties.json("property/random/painn/model.pt.provenance.json")["settings"]
+    plain = properties.json("train/property.random.painn/model.pt.provenance.json")["settings"]
     assert plain["optimizer"]["learning_rate"] == 5e-4 and plain["geometry_weight"] == 0.0

@@ -11,39 +11,64 @@ READ_BY = {
     "store/shard_000.index.parquet": {"statistics"},
     "store/shard_000.rejects.csv": {"statistics"},
     "store/index.parquet": {"select"},
-    "store/statistics.json": {"evaluate", "report"},
+    "store/statistics.json": {"table", "figure", "report"},
     "store/audit.json": {"report"},
-    "selection.json": {"pack", "conformers", "relax", "compare", "property"},
-    "packed/benchmark.h5": {"benchmark"},
-    "packed/pretrain.h5": {"pretrain"},
-    "packed/downstream.h5": {"relax", "compare", "dft", "property", "evaluate"},
-    "benchmark/painn/metrics.json": {"evaluate"},
-    "benchmark/schnet/metrics.json": {"evaluate"},
-    "pretrain/model.pt": {"relax", "property"},
-    "pretrain/metrics.json": {"evaluate", "report"},
-    "pretrain/predictions.npz": {"evaluate"},
-    "pretrain.published/model.pt": {"relax"},
-    "pretrain.published/metrics.json": {"evaluate"},
-    "relax/subset.h5": {"property"},
-    "relax/d_opt.h5": {"dft", "evaluate"},
-    "relax/d_opt.DFT.h5": {"dft", "evaluate"},
-    "relax/d_opt.published.h5": {"dft", "evaluate"},
-    "dft/d_opt.csv": {"dft", "evaluate"},
-    "dft/d_opt.DFT.csv": {"evaluate"},
-    "property/random/painn/model.pt": {"property"},
-    "property/random/painn/metrics.json": {"evaluate"},
-    "property/random/force2prop/metrics.json": {"evaluate"},
-    "property/random/geometry_force2geo.noise=0.05/metrics.json": {"evaluate"},
+    "selection.json": {"pack", "conformers", "relax", "compare", "train"},
+    "packed/benchmark.h5": {"train"},
+    "packed/pretrain.h5": {"train"},
+    "packed/downstream.h5": {"relax", "compare", "dft", "train", "judge"},
+    "train/benchmark.painn/metrics.json": {"table", "figure"},
+    "train/benchmark.schnet/metrics.json": {"table", "figure"},
+    "train/pretrain/model.pt": {"relax", "train"},
+    "train/pretrain/metrics.json": {"table", "figure", "report"},
+    "train/pretrain/predictions.npz": {"figure"},
+    "train/pretrain.published/model.pt": {"relax"},
+    "train/pretrain.published/metrics.json": {"table"},
+    "relax/subset.h5": {"train"},
+    "relax/d_opt.h5": {"dft", "judge", "figure"},
+    "relax/d_opt.DFT.h5": {"dft", "judge"},
+    "relax/d_opt.published.h5": {"dft", "judge"},
+    "dft/d_opt.csv": {"dft", "judge"},
+    "dft/d_opt.DFT.csv": {"judge"},
+    "judged/d_opt.csv": {"table", "figure"},
+    "judged/d_opt.DFT.csv": {"table"},
+    "train/property.random.painn/model.pt": {"train"},
+    "train/property.random.painn/metrics.json": {"table"},
+    "train/property.random.painn/predictions.npz": {"table", "figure"},
+    "train/property.random.force2prop/metrics.json": {"table"},
+    "train/property.random.geometry_force2geo.noise=0.05/metrics.json": {"table"},
     "tables/table3.json": {"report"},
     "tables/table11.json": {"report"},
     "figures/residual.png": {"report"},
 }
-STARTS = {
-    "painn": None,
-    "force2prop": "pretrain/model.pt",
-    "geometry_force2geo": "property/random/painn/model.pt",
-    "geometry_force2geo.noise=0.05": "property/random/painn/model.pt",
-}
+PAINN = "train/property.random.painn/model.pt"
+# What each training reads beside its settings.
+TRAINED_ON = {
+    "benchmark.schnet": {"packed/benchmark.h5"},
+    "benchmark.painn": {"packed/benchmark.h5"},
+    "pretrain": {"packed/pretrain.h5"},
+    "pretrain.published": {"packed/pretrain.h5"},
+    "property.random.painn": {"packed/downstream.h5", "selection.json"},
+    "property.random.force2prop": {
+        "packed/downstream.h5", "selection.json", "train/pretrain/model.pt",
+    },
+    "property.random.geometry_force2geo": {
+        "packed/downstream.h5", "selection.json", PAINN, "relax/subset.h5",
+    },
+    "property.random.geometry_force2geo.noise=0.05": {
+        "packed/downstream.h5", "selection.json", PAINN, "relax/subset.h5",
+    },
+}  # fmt: skip
+# What each table and figure is made of.
+SHOWN = {
+    "tables/table2.csv": {f"train/benchmark.{n}/metrics.json" for n in ("painn", "schnet")},
+    "tables/table3.csv": {
+        *(f"judged/d_opt{n}.csv" for n in ("", ".GFN2-xTB", ".DFT", ".published")),
+        "train/pretrain/metrics.json", "train/pretrain.published/metrics.json",
+    },
+    "tables/table11.csv": {"train/property.random.geometry_force2geo.noise=0.05/metrics.json"},
+    "figures/relaxation.png": {"relax/d_opt.h5"},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -76,40 +101,51 @@ def test_every_artifact_is_read_by_the_rules_that_use_it(jobs):
     assert read_by["workflow/resources/demo/molecules.csv"] == {"curate"}
 
 
-def test_every_job_reads_its_own_stage_s_settings(jobs):
-    named = {
-        "pretrain.published/model.pt": "pretrain.published",
-        "relax/d_opt.DFT.h5": "compare.DFT",
-        "relax/d_opt.GFN2-xTB.h5": "compare.GFN2-xTB",
-    }
+def settings_of(rule, outputs):
+    """The name of the settings that a job is to read, by hand."""
+    if rule == "train":
+        (model,) = (path for path in outputs if path.endswith("model.pt"))
+        return model.removesuffix("/model.pt")
+    if rule in ("table", "figure"):
+        (first, *_) = sorted(outputs)
+        kind, name = first.split("/")
+        return f"{kind.removesuffix('s')}/{name.rpartition('.')[0]}"
+    if rule == "compare":
+        (path,) = outputs
+        return f"compare/{path.removeprefix('relax/d_opt.').removesuffix('.h5')}"
+    return rule
+
+
+def test_every_job_reads_its_own_settings(jobs):
     for rule, inputs, outputs in jobs:
-        if rule not in ("all", "settings", "report"):
-            own = next((name for path, name in named.items() if path in outputs), rule)
+        if rule not in ("all", "settings", "judge"):
             read = {path for path in inputs if path.startswith("settings/")}
-            assert read == {f"settings/{own}.json"}, rule
+            assert read == {f"settings/{settings_of(rule, outputs)}.json"}, rule
 
 
-def test_every_recipe_starts_where_it_should(jobs):
+def test_every_training_reads_what_its_record_names(jobs):
     made = {}
     for rule, inputs, outputs in jobs:
-        if rule == "property":
-            (model,) = (path for path in outputs if path.endswith("model.pt"))
-            starts = {path for path in inputs if path.endswith("model.pt")}
-            made[model.split("/")[2]] = (starts, "relax/subset.h5" in inputs)
-    assert made == {
-        recipe: ({start} if start else set(), recipe.startswith("geometry_force2geo"))
-        for recipe, start in STARTS.items()
-    }
+        if rule == "train":
+            name = settings_of(rule, outputs).removeprefix("train/")
+            made[name] = {path for path in inputs if not path.startswith("settings/")}
+    assert made == TRAINED_ON
 
 
-def test_tables_of_sweeps_are_made_where_the_config_asks_for_them(checkout, snakemake, jobs):
-    (outputs,) = (outputs for rule, _, outputs in jobs if rule == "evaluate")
-    assert "tables/table11.csv" in outputs and "tables/table12.csv" not in outputs
-    sweeps = {"property": {"sweeps": {"noise": [], "geometry_weight": [1e-5]}}}
-    text = snakemake(checkout, "-nF", "results/mini/tables/table12.csv", change=sweeps)
-    assert "rule evaluate:" in text
-    text = snakemake(checkout, "-nF", "results/mini/tables/table11.csv", change=sweeps, check=False)
-    assert "MissingRuleException" in text
+def test_tables_and_figures_read_no_more_than_they_show(jobs):
+    for name, expected in SHOWN.items():
+        (inputs,) = (inputs for _, inputs, outputs in jobs if name in outputs)
+        assert {path for path in inputs if not path.startswith("settings/")} == expected
+
+
+def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snakemake):
+    text = snakemake(checkout, "-nF", "table2")
+    assert set(re.findall(r"^(?:local)?rule (\w+):", text, re.M)) == {
+        "settings", "curate", "statistics", "select", "pack", "train", "table", "table2",
+    }  # fmt: skip
+    assert "rule figure:" in snakemake(checkout, "-nF", "figure_residual")
+    text = snakemake(checkout, "-nF", "all_tables")
+    assert len(re.findall(r"^rule table:", text, re.M)) == 6 and "rule figure:" not in text
 
 
 @pytest.mark.parametrize(

@@ -161,5 +161,5 @@ def test_commands_named_in_the_text_exist(readme, repository):
     for path in re.findall(r"`((?:workflow|slurm|benchmarks|envs|tests)/[\w./]+)`", readme):
         assert (repository / path).exists(), path
     wrapped = " ".join(readme.split())
-    (command,) = re.findall(r"`srun [^`]*?(force2geo pretrain [^`]*)`", wrapped)
-    build_parser("pretrain").parse_args(command.split()[1:])
+    (command,) = re.findall(r"`srun [^`]*?(force2geo train [^`]*)`", wrapped)
+    build_parser("train").parse_args(command.split()[1:])

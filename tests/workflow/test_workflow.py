@@ -40,22 +40,27 @@ def test_a_second_run_does_nothing(finished, snakemake):
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"compare": {"GFN2-xTB": None}}, {"evaluate", "report"}),
-        ({"compare": {"mine": {"checkpoint": "results/mini/pretrain/model.pt"}}},
-             {"relax", "dft", "evaluate", "report"}),
-        ({"property": {"sweeps": {"geometry_weight": [1e-5]}}},
-             {"property", "evaluate", "report"}),
+        ({"compare": {"GFN2-xTB": None}}, {"table", "report"}),
+        ({"compare": {"mine": {"checkpoint": "results/mini/train/pretrain/model.pt"}}},
+             {"relax", "dft", "judge", "table", "report"}),
+        # One more value is one more training, for the table that shows it.
+        ({"property": {"sweeps": {"noise": [0.05, 1e-5]}}}, {"train", "table", "report"}),
+        ({"property": {"sweeps": {"geometry_weight": [1e-5]}}}, set()),
         ({"relax": {"max_steps": 6}},
-             {"relax", "compare", "dft", "property", "evaluate", "report"}),
+             {"relax", "compare", "dft", "judge", "train", "table", "figure", "report"}),
+        ({"relax": {"batch_atoms": 99}}, set()),
+        ({"tracking": {"uri": "", "experiment": "other"}}, set()),
         ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
-             {"compare", "dft", "evaluate", "report"}),
+             {"compare", "dft", "judge", "table", "report"}),
         ({"compare": {"published": {"training": {"epochs": 2}}}},
-             {"pretrain", "relax", "dft", "evaluate", "report"}),
-        ({"dft": {"grid_level": 3}}, {"dft", "evaluate", "report"}),
-        ({"property": {"noise": 0.2}}, {"property", "evaluate", "report"}),
-        ({"benchmark": {"ema": 0.5}}, {"benchmark", "evaluate", "report"}),
+             {"train", "relax", "dft", "judge", "table", "report"}),
+        ({"dft": {"grid_level": 3}}, {"dft", "judge", "table", "figure", "report"}),
+        ({"property": {"noise": 0.2}}, {"train", "table", "figure", "report"}),
+        ({"benchmark": {"ema": 0.5}}, {"train", "table", "figure", "report"}),
+        ({"benchmark": {"backbones": ["painn"]}}, {"table", "figure", "report"}),
+        ({"tables": ["table2"]}, {"report"}),
         ({"pretrain": {"ema": 0.5}},
-         {"pretrain", "relax", "dft", "property", "evaluate", "report"}),
+             {"train", "relax", "dft", "judge", "table", "figure", "report"}),
     ],
 )  # fmt: skip
 def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages, planned):
@@ -74,31 +79,32 @@ def test_a_touched_input_reruns_its_shard_and_what_follows(finished, snakemake):
         os.utime(archive, ns=(before.st_atime_ns, before.st_mtime_ns))
     rows = [line.split("\t") for line in summary.splitlines() if line.startswith("results/")]
     pending = {row[0] for row in rows if row[-1] == "update pending"}
-    assert {"results/mini/store/shard_000.lmdb", "results/mini/pretrain/model.pt"} <= pending
+    assert {"results/mini/store/shard_000.lmdb", "results/mini/train/pretrain/model.pt"} <= pending
     assert not any("settings/" in path for path in pending)
     assert all(row[-1] == "no update" for row in rows if "settings/" in row[0])
 
 
 def test_paper_settings_plan(checkout, snakemake):
     text = snakemake(checkout, "-n", "--quiet", "rules", configs=["workflow/config/paper.yaml"])
-    # Six recipes on two splits, and the twelve values of tables 11 and 12.
-    assert re.search(r"^property +24$", text, re.MULTILINE)
-    assert re.search(r"^benchmark +2$", text, re.MULTILINE)
+    # Two backbones, the potential, six recipes on two splits, and of the twelve values of tables
+    # 11 and 12 those ten that are not the recipe's own.
+    assert re.search(r"^train +25$", text, re.MULTILINE)
+    assert re.search(r"^table +7$", text, re.MULTILINE)
 
 
 def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
     def asking(gpus):
         change = {"resources": {"gpus": gpus}}
         text = snakemake(checkout, "--profile", "slurm", "-npF", "all", change=change)
-        several = "torchrun --standalone --nproc-per-node 2 -m force2geo.cli pretrain"
+        several = "torchrun --standalone --nproc-per-node 2 -m force2geo.cli train"
         assert (several in text) == (gpus == 2)
         jobs = re.findall(r"^rule (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-        assert {"curate", "select", "pretrain", "dft", "report"} <= {name for name, _ in jobs}
+        assert {"curate", "select", "train", "dft", "report"} <= {name for name, _ in jobs}
         asked = ((name, re.search(r"\bgpu=([1-9])", body)) for name, body in jobs)
         return {(name, int(found[1])) for name, found in asked if found}
 
     assert asking(0) == set()
-    assert asking(2) == {("benchmark", 2), ("pretrain", 2), ("relax", 1), ("property", 1)}
+    assert asking(2) == {("train", 2), ("train", 1), ("relax", 1)}
 
 
 def test_what_another_version_of_the_code_made_is_named_and_not_made_again(finished, snakemake):

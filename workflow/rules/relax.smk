@@ -1,6 +1,9 @@
 def potential(wildcards):
     """The checkpoint that relaxes."""
-    return CHECKPOINTS.get(wildcards.other[1:]) or f"{RUN}/pretrain{wildcards.other}/model.pt"
+    if wildcards.other[1:] in CHECKPOINTS:
+        return CHECKPOINTS[wildcards.other[1:]]
+    name = training_path(config, f"pretrain{wildcards.other}", "model.pt")
+    return f"{RUN}/{name}"
 
 
 rule relax:
@@ -24,12 +27,12 @@ rule relax:
     shell:
         "force2geo relax --settings {input.settings:q} --model {input.model:q}"
         " --conformers {input.conformers:q} --selection {input.selection:q}"
-        " --set {wildcards.set} --out {output:q} > {log:q} 2>&1"
+        " --set {wildcards.set} --batch-atoms {BATCH_ATOMS} --out {output:q} > {log:q} 2>&1"
 
 
 rule compare:
     input:
-        settings=f"{RUN}/settings/compare.{{potential}}.json",
+        settings=f"{RUN}/settings/compare/{{potential}}.json",
         conformers=f"{RUN}/packed/downstream.h5",
         selection=f"{RUN}/selection.json",
     output:

@@ -1,10 +1,11 @@
 rule report:
     input:
-        tables=rules.evaluate.output.traces,
-        figures=rules.evaluate.output.figures,
+        settings=f"{RUN}/settings/report.json",
+        tables=expand(f"{RUN}/tables/{{name}}.json", name=config["tables"]),
+        figures=expand(f"{RUN}/figures/{{name}}.png", name=config["figures"]),
         audit=f"{RUN}/store/audit.json",
         statistics=f"{RUN}/store/statistics.json",
-        pretrain=f"{RUN}/pretrain/metrics.json",
+        pretrain=f"{RUN}/{training_path(config, 'pretrain', 'metrics.json')}",
     output:
         f"{RUN}/report.html",
     log:
@@ -12,4 +13,5 @@ rule report:
     params:
         run=RUN,
     shell:
-        "force2geo report --run {params.run:q} --out {output:q} > {log:q} 2>&1"
+        "force2geo report --settings {input.settings:q} --run {params.run:q} --out {output:q}"
+        " > {log:q} 2>&1"

@@ -5,10 +5,12 @@ rule settings:
         f"{RUN}/settings/{{stage}}.json",
     wildcard_constraints:
         stage="|".join(
-            [
+            re.escape(stage)
+            for stage in [
                 *STAGES,
-                *(re.escape(f"pretrain.{name}") for name in RETRAINED),
-                *(re.escape(f"compare.{name}") for name in CALCULATORS),
+                *(f"train/{name}" for name in TRAININGS),
+                *(f"compare/{name}" for name in CALCULATORS),
+                *(f"{kind}/{name}" for kind in KINDS for name in shown_names(kind)),
             ]
         ),
     params:

@@ -200,7 +200,7 @@ def _relax(
                 optimizer=settings["optimizer"],
                 # ASE's calculators are not made to be called from several threads, and start a wave
                 # function from the last one: a molecule at a time.
-                batch_atoms=settings["batch_atoms"] if args.model is not None else 1,
+                batch_atoms=args.batch_atoms if args.model is not None else 1,
                 device=device,
                 whole_paths=whole_paths,
                 on_step=on_step,
@@ -242,7 +242,6 @@ def _relax_file(args: argparse.Namespace) -> int:
         "force_threshold": args.fmax,
         "max_steps": args.steps,
         "optimizer": args.optimizer,
-        "batch_atoms": args.batch_atoms,
     }
     starts = [
         Relaxation(

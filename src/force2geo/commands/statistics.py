@@ -39,9 +39,16 @@ def run(args: argparse.Namespace) -> None:
     numbers = statistics(args.index, args.rejects)
     write_json(args.out, numbers)
     if args.figures:
-        from force2geo.evaluate.data_figures import draw
+        from force2geo.evaluate import data_figures
+        from force2geo.evaluate.figures import save
 
-        draw(numbers, args.figures)
+        for draw in (
+            data_figures.snapshots,
+            data_figures.steps,
+            data_figures.atoms,
+            data_figures.elements,
+        ):
+            save(draw(numbers), args.figures, draw.__name__)
     for path in (args.index, args.out):
         record_provenance(path, "statistics", settings, sources)
     for stage in (*PATH_STAGES, *POINT_SETS):

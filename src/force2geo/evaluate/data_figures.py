@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.evaluate.figures import BLUE, new_figure, save
+from force2geo.evaluate.figures import BLUE, new_figure
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
-
-FIGURES = ("snapshots", "steps", "atoms", "elements")
 
 
 def snapshots(statistics: dict[str, Any]) -> Figure:
@@ -39,17 +35,19 @@ def steps(statistics: dict[str, Any]) -> Figure:
     return figure
 
 
-def draw(statistics: dict[str, Any], folder: Path) -> None:
-    """Write all figures of a store's statistics as PNG and SVG."""
-    save(snapshots(statistics), folder, "snapshots")
-    save(steps(statistics), folder, "steps")
-    atoms = statistics["molecules_by_atoms"]
+def atoms(statistics: dict[str, Any]) -> Figure:
+    """Return the number of molecules of each size."""
+    counts = statistics["molecules_by_atoms"]
     figure, axis = new_figure()
-    axis.bar([int(number) for number in atoms], list(atoms.values()), width=1, color=BLUE)
+    axis.bar([int(number) for number in counts], list(counts.values()), width=1, color=BLUE)
     axis.set(xlabel="atoms in the molecule", ylabel="molecules")
-    save(figure, folder, "atoms")
-    elements = statistics["molecules_by_element"]
+    return figure
+
+
+def elements(statistics: dict[str, Any]) -> Figure:
+    """Return the number of molecules that hold each element."""
+    counts = statistics["molecules_by_element"]
     figure, axis = new_figure()
-    axis.bar(list(elements), list(elements.values()), color=BLUE)
+    axis.bar(list(counts), list(counts.values()), color=BLUE)
     axis.set(ylabel="molecules with the element", yscale="log")
-    save(figure, folder, "elements")
+    return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.files import atomic_path
+from force2geo.files import atomic_path, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,12 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         with atomic_path(folder / f"{name}.{suffix}") as part:
             metadata = {"Date": None} if suffix == "svg" else {"Software": None}
             figure.savefig(part, format=suffix, dpi=140, metadata=metadata)
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a training's predictions."""
+    with reading(path, "predictions, NPZ"), np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def training_curves(runs: dict[str, list[dict[str, float]]]) -> Figure:

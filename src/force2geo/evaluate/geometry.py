@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from force2geo.errors import UserError
+from force2geo.files import reading
 from force2geo.select.superpose import rmsd
 from force2geo.units import HARTREE_TO_KCAL_MOL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from force2geo.relax.result import Relaxed
     from force2geo.store.conformers import Conformers
@@ -90,6 +92,14 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
             }
         )
     return pd.DataFrame(rows)
+
+
+def read_molecules(path: Path) -> pd.DataFrame:
+    """Return the table of `per_molecule` from its file."""
+    with reading(path, "relaxed molecules and their single points, CSV"):
+        table = pd.read_csv(path, dtype={"cid": str, "status": str})
+        table[["cid", "status", "judged", "failed", "residual"]]  # a `KeyError` where it has others
+    return table
 
 
 def common(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

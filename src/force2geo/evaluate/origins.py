@@ -37,11 +37,11 @@ def ancestry(
 def code_versions(artifact: Path) -> set[str]:
     """Return the versions of the code that made an artifact and its inputs.
 
-    Evaluation itself is left out, which reads and counts; so is the commit, as several have the
+    Judging itself is left out, which reads and counts; so is the commit, as several have the
     same source.
     """
     return {
         record["code"].partition(" commit ")[0]
         for record in ancestry([artifact]).values()
-        if record["stage"] != "evaluate"
+        if record["stage"] != "judge"
     }

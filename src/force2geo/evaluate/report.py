@@ -12,26 +12,20 @@ from typing import TYPE_CHECKING, Any
 from force2geo.evaluate.origins import ancestry
 from force2geo.evaluate.wording import counted
 from force2geo.files import code_version, read_json
+from force2geo.plan.shown import find
 from force2geo.store.levels import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-TABLES = ("tableA3", "table2", "table3", "table4", "table6", "table11", "table12")
-FIGURES = {
-    "snapshots": "Snapshots in the store, by stage of the relaxation.",
-    "steps": "Steps a relaxation took, by stage.",
-    "atoms": "Atoms in the molecules of the store.",
-    "elements": "Molecules of the store that hold an element.",
-    "benchmark": "Backbones on the subset S: validation error against the epoch.",
-    "pretrain": "Pretraining: validation error on DFT steps of held-out molecules.",
-    "parity_potential": "The potential on DFT steps of test molecules it never saw.",
-    "relaxation": "BFGS relaxation of D_opt, one line a molecule.",
-    "residual": "DFT single points of D_opt: energy above the DFT-relaxed geometry.",
-    "parity_gap": "HOMO–LUMO gap of test molecules, random split, by recipe.",
-}
 # Artifacts that the page shows outside its tables.
-_SHOWN = ("store/audit.json", "pretrain/metrics.json", "pretrain/predictions.npz", "relax/d_opt.h5")
+_PRETRAIN = "train/pretrain"
+_SHOWN = (
+    "store/audit.json",
+    f"{_PRETRAIN}/metrics.json",
+    f"{_PRETRAIN}/predictions.npz",
+    "relax/d_opt.h5",
+)
 _MOST_MOLECULES = 200
 _MOLECULE = {
     "max_force": "max force, potential (eV/Å)",
@@ -137,7 +131,7 @@ def _audit(report: dict[str, Any]) -> str:
 
 
 def _verdict(folder: Path) -> str:
-    metrics = read_json(folder / "pretrain" / "metrics.json")
+    metrics = read_json(folder / _PRETRAIN / "metrics.json")
     lines = []
     for part, label in (("val", "Validation"), ("test", "Test")):
         found = metrics[part]
@@ -161,15 +155,14 @@ def _verdict(folder: Path) -> str:
     )
 
 
-def _cells_of(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _cells_of(folder: Path, tables: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield table and record of each cell that was computed."""
-    for name in TABLES:
-        path = folder / "tables" / f"{name}.json"
-        if path.exists():
-            yield from ((name, cell) for cell in read_json(path)["cells"])
+    for name in tables:
+        cells = read_json(folder / "tables" / f"{name}.json")["cells"]
+        yield from ((name, cell) for cell in cells)
 
 
-def _provenance(folder: Path) -> str:
+def _provenance(folder: Path, tables: Sequence[str]) -> str:
     """Return the records of what the page shows and of all that went into it, nothing else's."""
 
     def find(name: str) -> Path:
@@ -178,7 +171,7 @@ def _provenance(folder: Path) -> str:
         inside = folder / name.rpartition(f"{folder.name}/")[2]
         return (path if path.exists() else inside).resolve()
 
-    roots = [find(cell["source"]) for _, cell in _cells_of(folder)]
+    roots = [find(cell["source"]) for _, cell in _cells_of(folder, tables)]
     roots += [(folder / name).resolve() for name in _SHOWN]
     items = []
     for path, record in sorted(ancestry(roots, find).items()):
@@ -198,13 +191,13 @@ def _provenance(folder: Path) -> str:
     return "".join(items)
 
 
-def _cells(folder: Path) -> str:
+def _cells(folder: Path, tables: Sequence[str]) -> str:
     rows = [
         f"<tr><td>{name}: {escape(cell['row'])}, {cell['column']}</td>"
         f"<td>{escape(str(cell['stage']))}</td><td><code>{escape(cell['source'])}</code>"
         f"</td><td><code>{cell['source_hash']}</code></td>"
         f"<td><code>{cell['settings_hash']}</code></td></tr>"
-        for name, cell in _cells_of(folder)
+        for name, cell in _cells_of(folder, tables)
     ]
     return (
         "<details><summary>Every table cell, and the artifact it was read from</summary><div "
@@ -213,10 +206,15 @@ def _cells(folder: Path) -> str:
     )
 
 
+def _short(value: str) -> str:
+    """Return a number of six digits; a text as it is."""
+    return f"{float(value):.6g}" if "." in value else value
+
+
 def _molecules(folder: Path) -> str:
     """Return table 3's molecules, of each potential, the worst first."""
     sources = {
-        cell["row"]: folder / "tables" / cell["source"].rsplit("/", 1)[-1]
+        cell["row"]: folder / "judged" / cell["source"].rsplit("/", 1)[-1]
         for cell in read_json(folder / "tables" / "table3.json")["cells"]
     }
     parts = []
@@ -226,7 +224,7 @@ def _molecules(folder: Path) -> str:
         place = header.index("residual")
         rows.sort(key=lambda cells: -float(cells[place] or "inf"))
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in cells) + "</tr>"
+            "<tr>" + "".join(f"<td>{escape(_short(value))}</td>" for value in cells) + "</tr>"
             for cells in rows[:_MOST_MOLECULES]
         )
         head = "".join(f"<th>{escape(_MOLECULE.get(name, name))}</th>" for name in header)
@@ -239,22 +237,19 @@ def _molecules(folder: Path) -> str:
     return "".join(parts)
 
 
-def report(folder: Path) -> str:
-    """Return the HTML page of a run's folder."""
-    tables = []
-    for name in TABLES:
+def report(folder: Path, tables: Sequence[str], figures: Sequence[str]) -> str:
+    """Return the HTML page of a run's folder with the tables and figures named."""
+    shown_tables = []
+    for name in tables:
         path = folder / "tables" / f"{name}.csv"
-        if path.exists():
-            title = read_json(path.with_suffix(".json"))["title"]
-            number = name.removeprefix("table")
-            tables.append(_table(path, f"Table {number}. {title}"))
-            tables.append(_notes(path.with_suffix(".md")))
-            if name == "table3":
-                tables.append(_molecules(folder))
-    figures = [
-        _figure(folder / "figures" / f"{name}.png", caption)
-        for name, caption in FIGURES.items()
-        if (folder / "figures" / f"{name}.png").exists()
+        title = read_json(path.with_suffix(".json"))["title"]
+        number = name.removeprefix("table").strip("_").upper()
+        shown_tables += [_table(path, f"Table {number}. {title}"), _notes(path.with_suffix(".md"))]
+        if name == "table3":
+            shown_tables.append(_molecules(folder))
+    shown_figures = [
+        _figure(folder / "figures" / f"{name}.png", find("figure", name).CAPTION)
+        for name in figures
     ]
     statistics = read_json(folder / "store" / "statistics.json")
     return (
@@ -267,7 +262,7 @@ def report(folder: Path) -> str:
         f"<h2>Levels of theory</h2>{_audit(read_json(folder / 'store' / 'audit.json'))}"
         "<h2>Tables</h2>"
         "<p>Grey columns are the numbers published by Fu, Lin et al. for their data; they are not "
-        f"results of this run.</p>{''.join(tables)}<h2>Figures</h2>{''.join(figures)}"
-        f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>{_cells(folder)}"
-        f"{_provenance(folder)}</main></body></html>\n"
+        f"results of this run.</p>{''.join(shown_tables)}<h2>Figures</h2>{''.join(shown_figures)}"
+        f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>"
+        f"{_cells(folder, tables)}{_provenance(folder, tables)}</main></body></html>\n"
     )

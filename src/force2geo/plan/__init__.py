@@ -1,0 +1,1 @@
+"""What a run's configuration asks for, as records: plain values, each the settings of one job."""

@@ -1,0 +1,139 @@
+"""Every training of a run as one record: all that it depends on, and nothing else.
+
+A record names its `objective`, its `data` (a packed file), its `backbone` and how it is trained; of
+a property model also `split`, `target`, `geometry` and the training it `start`s from. A record's
+number of things that could change is that of the things that make it run again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from force2geo.train.recipes import RECIPES
+
+# The sections of the configuration that say more than how to train.
+_POTENTIAL = ("loss", "reference", "optimizer", "schedule", "ema", "gradient_clip", "epochs")
+_OPTIONAL = ("early_stop", "batch_atoms", "matmul_precision")
+SWEPT = ("noise", "geometry_weight")
+SWEPT_RECIPE, SWEPT_SPLIT = "geometry_force2geo", "random"
+
+
+def model(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return `{name, …}`, the backbone that `models` describes under a name."""
+    values = dict(config["models"][name])
+    return {"name": values.pop("backbone", name), **values}
+
+
+def _potential(config: dict[str, Any], section: dict[str, Any], data: str) -> dict[str, Any]:
+    kept = {key: section[key] for key in (*_POTENTIAL, *_OPTIONAL) if key in section}
+    return {"objective": "energy_forces", "data": data, "seed": config["seed"], **kept}
+
+
+def benchmark(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the training of one of the benchmark's backbones."""
+    section = config["benchmark"]
+    return {
+        **_potential(config, section, "benchmark"),
+        "judged_on": None,
+        "batch_size": section["batch_size"][name],
+        "backbone": model(config, name),
+    }
+
+
+def pretraining(config: dict[str, Any], other: str = "") -> dict[str, Any]:
+    """Return the training of the run's potential, or of one compared that is trained otherwise."""
+    section = dict(config["pretrain"])
+    backbone = model(config, section["backbone"])
+    if other:
+        entry = config["compare"][other]
+        section |= entry["training"]
+        values = dict(entry["model"])
+        name = values.pop("backbone", config["pretrain"]["backbone"])
+        backbone = {"name": name, **values}
+    return {
+        **_potential(config, section, "pretrain"),
+        "judged_on": section["judged_on"],
+        "batch_size": section["batch_size"],
+        "backbone": backbone,
+    }
+
+
+def property_model(
+    config: dict[str, Any], split: str, recipe: str, swept: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """Return a property model's training; `swept` values stand in place of the settings'."""
+    section, made = config["property"], RECIPES[recipe]
+    record: dict[str, Any] = {
+        "objective": "property",
+        "data": "downstream",
+        "target": "gap",
+        "split": split,
+        "geometry": made.geometry,
+        "start": _start(split, made.start),
+        "mixed": made.fine_tunes_geometry,
+        "seed": config["seed"],
+        "backbone": model(config, made.backbone),
+        "batch_size": section["batch_size"],
+        "ema": section["ema"],
+        "gradient_clip": section["gradient_clip"],
+        **section["fine_tuning" if made.start else "from_scratch"],
+    }
+    record |= {key: section[key] for key in _OPTIONAL if key in section}
+    if made.fine_tunes_geometry:
+        record |= {key: section[key] for key in SWEPT} | (swept or {})
+    return record
+
+
+def _start(split: str, start: str | None) -> str | None:
+    return "pretrain" if start == "potential" else start and f"property.{split}.{start}"
+
+
+def swept_name(key: str, value: float) -> str:
+    """Return the name of the training of a sweep's value."""
+    return f"property.{SWEPT_SPLIT}.{SWEPT_RECIPE}.{key}={value}"
+
+
+def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the records of all trainings that the configuration names, by name."""
+    found = {f"benchmark.{name}": benchmark(config, name) for name in _benchmarked(config)}
+    found["pretrain"] = pretraining(config)
+    for name, entry in config.get("compare", {}).items():
+        if entry and "training" in entry:
+            found[f"pretrain.{name}"] = pretraining(config, name)
+    section = config["property"]
+    for split in section["splits"]:
+        # A recipe's start is trained with it, asked for or not.
+        starts = [RECIPES[recipe].start for recipe in section["recipes"]]
+        asked = [*section["recipes"], *(start for start in starts if start in RECIPES)]
+        for recipe in dict.fromkeys(asked):
+            found[f"property.{split}.{recipe}"] = property_model(config, split, recipe)
+    for key in SWEPT:
+        for value in section["sweeps"].get(key, []):
+            record = property_model(config, SWEPT_SPLIT, SWEPT_RECIPE, {key: value})
+            found[swept_name(key, value)] = record
+            start = record["start"]
+            recipe = RECIPES[SWEPT_RECIPE].start
+            assert recipe is not None
+            found.setdefault(start, property_model(config, SWEPT_SPLIT, recipe))
+    return found
+
+
+def _benchmarked(config: dict[str, Any]) -> list[str]:
+    return list(config["benchmark"]["backbones"])
+
+
+def same(records: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return, for each name, the first name of the same record: two names, one training."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(repr(_sorted(record)), name) for name, record in records.items()}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sorted((key, _sorted(one)) for key, one in value.items())
+    return value
+
+
+def path(config: dict[str, Any], name: str, file: str) -> str:
+    """Return where a training leaves a file, within the run's folder; equal ones share theirs."""
+    return f"train/{same(trainings(config))[name]}/{file}"

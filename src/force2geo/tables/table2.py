@@ -1,0 +1,67 @@
+"""Backbones on the subset S (Force2Geo, table 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from force2geo.evaluate.table import Table
+
+COLUMNS = {
+    "energy_mae": "Energy MAE (meV/atom)",
+    "force_rmse": "Force RMSE (meV/Å)",
+    "minutes_per_epoch": "Time (min/epoch)",
+}
+MODELS = {
+    "SchNet": "schnet",
+    "PaiNN": "painn",
+}
+
+
+def request(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the benchmark's trainings, by the table's rows."""
+    from force2geo.plan.trainings import path
+
+    asked = config["benchmark"]["backbones"]
+    return {
+        "files": {
+            row: path(config, f"benchmark.{name}", "metrics.json")
+            for row, name in MODELS.items()
+            if name in asked
+        }
+    }
+
+
+def build(asked: dict[str, Any], folder: Path) -> Table:
+    """Return the table, of the validation set."""
+    from force2geo.evaluate.table import (
+        NOT_IN_THIS_RUN,
+        NOT_IN_THIS_VERSION,
+        Cell,
+        Table,
+        published,
+    )
+    from force2geo.evaluate.wording import counted
+    from force2geo.files import read_json
+
+    known = published("table2")
+    rows: dict[str, dict[str, Cell]] = {}
+    notes = []
+    for row in known:
+        if row not in asked["files"]:
+            reason = NOT_IN_THIS_RUN if row in MODELS else NOT_IN_THIS_VERSION
+            rows[row] = {column: Cell(None, reason=reason) for column in COLUMNS}
+            continue
+        path = folder / asked["files"][row]
+        metrics = read_json(path)
+        values = metrics["val"] | {"minutes_per_epoch": metrics["seconds_per_epoch"] / 60}
+        rows[row] = {column: Cell(values[column], path) for column in COLUMNS}
+        sizes = metrics["sizes"]
+        notes.append(
+            f"{row}: trained on {counted(sizes['train'], 'snapshot')}, judged on {sizes['val']}; "
+            f"predicting zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
+        )
+    title = "Backbones on the subset S, validation set"
+    return Table("table2", title, "Model", COLUMNS, rows, known, notes)
