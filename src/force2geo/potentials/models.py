@@ -49,8 +49,13 @@ class Potential(nn.Module):
         Forces are the negative gradient of the energy, unless the backbone gives them; with
         `training` they can be differentiated once more.
         """
-        if self.backbone.direct_forces:
-            return self._direct(batch, training)
+        make = self._direct if self.backbone.direct_forces else self._conservative
+        binding, forces = make(batch, training)
+        energy = binding.detach().double() + self.head.reference(batch)
+        return {"energy": energy, "binding": binding, "forces": forces}
+
+    def _conservative(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
+        """Return energies and their negative slopes."""
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
             positions = batch.positions.detach().requires_grad_(True)
@@ -61,19 +66,15 @@ class Potential(nn.Module):
             (gradient,) = torch.autograd.grad(
                 binding.sum(), positions, create_graph=training, materialize_grads=True
             )
-        if not training:
-            binding = binding.detach()
-        energy = binding.detach().double() + self.head.reference(batch)
-        return {"energy": energy, "binding": binding, "forces": -gradient}
+        return binding if training else binding.detach(), -gradient
 
-    def _direct(self, batch: Batch, training: bool) -> dict[str, Tensor]:
-        """Return the same of a backbone that gives forces itself."""
+    def _direct(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
+        """Return energies and the forces that the backbone gives itself."""
         with torch.set_grad_enabled(training):
             features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
             binding = self.head.binding(features, batch)
         assert features.forces is not None
-        energy = binding.detach().double() + self.head.reference(batch)
-        return {"energy": energy, "binding": binding, "forces": features.forces}
+        return binding, features.forces
 
 
 class PropertyModel(nn.Module):
