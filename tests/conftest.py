@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import signal
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,12 @@ _UNPACKED = tempfile.TemporaryDirectory()
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+def pytest_configure() -> None:
+    """Let interrupts arrive: shells start background jobs with them ignored, tests send some."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
