@@ -23,6 +23,7 @@ COMMANDS = {
     "conformers": "the downstream set: property and geometries of each molecule",
     "benchmark": "train one backbone on the subset S",
     "pretrain": "train the potential",
+    "backbones": "list the networks there are, with source, licence and parameters",
     "export": "compile a potential for C++ and for Python without this package",
     "relax": "relax molecules with a potential by BFGS",
     "dft": "DFT single points of start, relaxed and reference geometries",
