@@ -7,7 +7,11 @@ of a molecule see each other. What differs from the published network, and why:
   each of x, y and z, so that energies do not depend on how a molecule is turned.
 - Distances and movements are differentiated, not detached, so that there are forces.
 - Means over a molecule are by its own size, not by that of the largest one in the batch.
+- Batches have no bonds, so the tables of degrees, shortest paths and kinds of bonds are left out.
 - Last layers of a residual branch start small, not at zero, where forces would be nothing.
+
+No distance ends an interaction: energies are smooth everywhere, and two far molecules in one batch
+entry feel each other.
 """
 
 from __future__ import annotations
