@@ -21,6 +21,7 @@ COMMANDS = {
     "select": "subset S, splits by molecule and the diverse set D_opt",
     "pack": "snapshots of chosen stages to one HDF5 file for training",
     "conformers": "the downstream set: property and geometries of each molecule",
+    "backbones": "list the networks there are, with source, licence and parameters",
     "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",
     "relax": "relax molecules with a potential by BFGS",
