@@ -7,6 +7,7 @@ import torch
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import Statistics
 from force2geo.potentials.batch import collate
+from force2geo.potentials.graph import Graph
 from force2geo.potentials.models import Potential
 
 SMALL = {"layers": 2, "features": 16, "basis_size": 16, "cutoff": 4.5, "heads": 4}
@@ -35,6 +36,13 @@ def compare(model, molecules):
     torch.testing.assert_close(found["binding"], expected, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(found["forces"], pushed, rtol=1e-9, atol=1e-9)
     assert float(pushed.abs().max()) > 1e-2
+    batch = collate(*zip(*molecules, strict=True), torch.float64)
+    inside = model.backbone.network.representation_model
+    scalars, vectors, *_ = inside(batch.atomic_numbers, batch.positions, batch.molecule)
+    ours = model.backbone(batch, Graph.of(batch, model.backbone.cutoff))
+    torch.testing.assert_close(ours.scalars, scalars, rtol=1e-9, atol=1e-9)
+    # Energies are blind to all vectors' sign, displacements are not.
+    torch.testing.assert_close(ours.vectors, vectors, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("other", [{}, {"vector_cutoff": True, "trainable_basis": True}])
