@@ -78,6 +78,8 @@ class Backbone(nn.Module, ABC):
     direct_forces: ClassVar[bool] = False
     own_readout: ClassVar[bool] = False
     """Whether it gives atoms' energies itself, so that none are made of its scalars."""
+    own_property: ClassVar[bool] = False
+    """Whether a property, too, is the mean of those and not one of its scalars."""
     smooth: ClassVar[bool] = True
     """Whether energy and forces are continuous where an atom crosses the cutoff."""
     mirror: ClassVar[bool] = True

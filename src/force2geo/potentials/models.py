@@ -87,7 +87,7 @@ class PropertyModel(nn.Module):
         super().__init__()
         self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
         self.backbone = build_backbone(backbone, statistics)
-        self.head = PropertyHead(self.backbone.width)
+        self.head = PropertyHead(None if self.backbone.own_property else self.backbone.width)
         if self.backbone.vector_width:
             assert self.backbone.width is not None
             published = isinstance(self.backbone, PublishedPaiNN)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -307,7 +307,7 @@ class UniMolPlus(Backbone):
         source="Lu et al. 2024, arXiv:2303.16982, doi:10.1038/s41467-024-51321-w",
     )
     whole_molecule = True
-    spare: ClassVar[tuple[str, ...]] = ("head.atomic",)
+    own_readout = own_property = True
 
     def __init__(self, settings: UniMolPlusSettings, statistics: Statistics) -> None:
         super().__init__(settings, statistics)
