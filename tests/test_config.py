@@ -1,7 +1,6 @@
 """The configuration: what is valid, and what the errors say."""
 
 import copy
-import inspect
 import json
 import os
 
@@ -23,7 +22,8 @@ from force2geo.config import (
 )
 from force2geo.errors import UserError
 from force2geo.files import code_version
-from force2geo.potentials.registry import BACKBONES, VARIANTS
+from force2geo.potentials import registry
+from force2geo.settings import schema as schema_of
 from force2geo.train.recipes import RECIPES
 
 SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
@@ -167,12 +167,13 @@ def test_a_schema_s_backbone_is_what_the_code_builds(config, schema):
     models = yaml.safe_load(schema.read_text())["properties"]["models"]["properties"]
     for name, described in models.items():
         for variant in described["properties"]["variant"]["enum"]:
-            taken = set(inspect.signature(VARIANTS[variant][name]).parameters)
-            assert taken == set(described["properties"]) - {"variant"}
-            assert taken == set(described["required"])
-        assert [v for v in VARIANTS if name in VARIANTS[v]] == described["properties"]["variant"][
-            "enum"
-        ]
+            built, _ = registry.named({"name": name, "variant": variant})
+            taken = schema_of(registry.find(built).Settings)
+            assert set(taken["properties"]) == set(described["properties"]) - {"variant"}
+            assert set(taken["required"]) == set(described["required"])
+        for variant in {"smooth", "published"} - set(described["properties"]["variant"]["enum"]):
+            with pytest.raises(UserError, match=f"unknown variant '{variant}'"):
+                registry.named({"name": name, "variant": variant})
 
 
 def test_rows_of_table_3_can_be_taken_away_and_brought_as_files(config, schema):
@@ -238,7 +239,8 @@ def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
 def test_schema_knows_the_backbones_and_recipes_of_the_code(schema):
     properties = yaml.safe_load(schema.read_text())["properties"]
     listed = properties["benchmark"]["properties"]["backbones"]["items"]["enum"]
-    assert set(listed) == set(BACKBONES)
+    # `painn_published` is PaiNN's variant there.
+    assert set(listed) == set(registry.names()) - {"painn_published"}
     listed = properties["property"]["properties"]["recipes"]["items"]["enum"]
     assert set(listed) == set(RECIPES)
 
