@@ -218,3 +218,12 @@ def test_nuclei_come_no_nearer_than_a_tenth_of_an_angstrom():
     assert module.unusable(apart(0.11)) == "" and module.unusable(np.zeros((1, 3))) == ""
     assert module.unusable(apart(0.09)) == "atoms 1 and 2 stand at one point"
     assert module.unusable(apart(np.inf)) == "positions are not finite"
+
+
+def test_geometries_are_told_apart_to_the_eighth_decimal():
+    def name(distance):
+        positions = np.array([[0.0, 0, 0], [0, 0, distance]])
+        return Task(("a", "x"), H2[0], positions).cache_name(LEVEL)
+
+    assert name(0.7) == name(0.7 + 1e-10) and name(0.7) != name(0.7 + 2e-8)
+    assert name(0.0) == name(-0.0)

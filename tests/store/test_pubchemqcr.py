@@ -12,8 +12,8 @@ import pytest
 from force2geo.cli import main
 from force2geo.store import plain_pickle
 from force2geo.store.lmdb_store import Shard, StoreWriter
-from force2geo.store.published import export_shards
 from force2geo.store.pubchemqcr import PublishedFormatError, decode, encode
+from force2geo.store.published import export_shards
 from force2geo.trajectory import Trajectory
 
 
