@@ -1,5 +1,6 @@
 """Files that several processes and hosts write, and what tells that inputs changed."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from force2geo.files import (
     atomic_path,
     folder_files,
     folder_fingerprint,
+    hash_file,
+    hash_value,
     known_hash,
     printable,
     source_hash,
@@ -198,3 +201,14 @@ def test_names_of_any_bytes_can_be_written(tmp_path):
         "H\\udce9.log",
         "Ü",
     ]
+
+
+def test_hashes_are_the_beginning_of_sha_256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    # Of FIPS 180-2, appendix B.1.
+    assert hash_file(tmp_path / "x") == known_hash(tmp_path / "x") == "ba7816bf8f01cfea"
+    large = b"x" * (3 << 20) + b"y"  # in several blocks
+    (tmp_path / "x").write_bytes(large)
+    assert hash_file(tmp_path / "x") == hashlib.sha256(large).hexdigest()[:16]
+    text = b'{"a": [2, 1.5], "b": null}'
+    assert hash_value({"b": None, "a": [2, 1.5]}) == hashlib.sha256(text).hexdigest()[:16]

@@ -100,6 +100,8 @@ def test_a_relaxation_cut_by_its_limit_is_made_again_under_a_higher_one(
         times.append(log.stat().st_mtime_ns)
         steps.append(len(read_log(log).energies))
         assert ("not converged" in report.error) == (max_steps < 200)
+        first = report.stages[0]
+        assert first.steps == steps[-1] and first.converged == (max_steps == 200)
     assert times[0] == times[1] < times[2] == times[3] < times[4]
     assert steps[:4] == [2, 2, 3, 3] and steps[4] > 3
     # The cut ones are put aside, not removed.

@@ -209,3 +209,21 @@ def test_open_shells_are_built_with_their_spin():
     field = build_mean_field([1], np.zeros((1, 3)), LEVEL, 0, 2)
     assert field.kernel() == pytest.approx(-0.46658, abs=1e-5)
     assert field.mol.spin == 1
+
+
+def test_nuclei_come_no_nearer_than_a_tenth_of_an_angstrom():
+    def apart(distance):
+        return np.array([[0.0, 0, 0], [1.0, 0, 0], [1.0, 0.6 * distance, 0.8 * distance]])
+
+    assert module.unusable(apart(0.11)) == "" and module.unusable(np.zeros((1, 3))) == ""
+    assert module.unusable(apart(0.09)) == "atoms 1 and 2 stand at one point"
+    assert module.unusable(apart(np.inf)) == "positions are not finite"
+
+
+def test_geometries_are_told_apart_to_the_eighth_decimal():
+    def name(distance):
+        positions = np.array([[0.0, 0, 0], [0, 0, distance]])
+        return Task(("a", "x"), H2[0], positions).cache_name(LEVEL)
+
+    assert name(0.7) == name(0.7 + 1e-10) and name(0.7) != name(0.7 + 2e-8)
+    assert name(0.0) == name(-0.0)

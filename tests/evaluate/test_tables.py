@@ -298,3 +298,11 @@ def test_published_tables_are_complete():
     assert len(published("table2")) == 9 and len(published("table6")) == 8
     assert published("table3")["Force2Geo"]["pct_success"] == 10.29
     assert published("table4")["Force2Geo + PaiNN"]["scaffold_test"] == 0.1832
+
+
+def test_table_3_tells_how_long_training_took(tmp_path):
+    history = [{"seconds": seconds} for seconds in (30.5, 20.0, 70.0)]
+    write_json(tmp_path / "m.json", {"parameters": 1234, "epochs": 3, "history": history})
+    table = table3({"Force2Geo": (molecules(), tmp_path / "a")}, {"Force2Geo": tmp_path / "m.json"})
+    told = "Force2Geo: 1234 weights, 3 epochs of training in 120 s."
+    assert [note for note in table.notes if "weights" in note] == [told]

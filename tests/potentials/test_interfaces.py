@@ -86,3 +86,14 @@ def test_without_a_compiler_export_says_so_before_it_traces(model, tmp_path, mon
     with pytest.raises(UserError, match="compiler found, install"):
         model.export(tmp_path / "m.pt2")
     assert not (tmp_path / "m.pt2").exists()
+
+
+def test_an_exported_potential_is_given_all_pairs_under_its_cutoff():
+    chain = np.array([[0.0, 0, 0], [2.9, 0, 0], [6.1, 0, 0], [6.1, 1.0, 0]])
+    numbers, positions, ptr, first, second = inputs_of(
+        collate([np.array([6, 8, 1, 1]), np.array([1, 1])], [chain, chain[2:]]), 3.0
+    )
+    # 2.9 and 1.0 Å; 3.2 Å are too far.
+    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 1), (2, 3), (4, 5)]
+    assert numbers.tolist() == [6, 8, 1, 1, 1, 1] and ptr.tolist() == [0, 4, 6]
+    assert positions[1].tolist() == pytest.approx([2.9, 0, 0])

@@ -10,6 +10,7 @@ import force2geo
 from force2geo.errors import UserError
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.potentials.published import convert
 
 SMALL = {"layers": 2, "features": 16, "basis_size": 12, "cutoff": 4.5}
 
@@ -137,3 +138,22 @@ def test_lone_atoms_and_large_molecules_are_answered(save):
     assert found[2]["forces"].shape == (400, 3) and np.isfinite(found[2]["forces"]).all()
     alone = model.predict([large], dtype="float64")[0]
     np.testing.assert_allclose(found[2]["forces"], alone["forces"], atol=1e-10)
+
+
+def test_what_the_shapes_tell_of_published_weights():
+    """Two layers of 16 features, 12 Gaussians up to 4.5 Å, with and without a head of vectors."""
+    basis = {"radial_basis.offset": torch.linspace(0, 4.5, 12)}
+    state = basis | {"atom_emb.weight": torch.arange(83 * 16.0).view(83, 16)}
+    for layer in range(2):
+        state[f"message_layers.{layer}.rbf_proj.weight"] = torch.full((48, 12), 1.0 + layer)
+        state[f"update_layers.{layer}.vec_proj.weight"] = torch.full((32, 16), 3.0 + layer)
+    config, found = convert(state)
+    sizes = {"layers": 2, "features": 16, "basis_size": 12, "cutoff": 4.5}
+    assert config == {"kind": "potential", "backbone": {"name": "painn_published", **sizes}}
+    assert float(found["backbone.messages.1.filters.weight"][0, 0]) == 2.0
+    assert float(found["backbone.updates.0.mix.weight"][0, 0]) == 3.0
+    assert float(found["backbone.embedding.weight"][8, 1]) == 129.0
+    assert torch.equal(found["backbone.basis.centres"], basis["radial_basis.offset"])
+    state["out_position.output_network.0.vec1_proj.weight"] = torch.ones(16, 16)
+    config, found = convert(state)
+    assert config["kind"] == "property" and "displacement.blocks.0.to_norm.weight" in found

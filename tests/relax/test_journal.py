@@ -171,3 +171,22 @@ def test_what_a_file_does_not_hold_is_taken_up_from_the_start(tmp_path):
     assert len(again.frames) == 1 and again.steps == 0
     assert again.fixed.all() and again.bonds.tolist() == [[0, 4]]
     assert (again.charge, again.multiplicity) == (-1, 2)
+
+
+def test_reasons_are_counted_of_what_failed_alone(tmp_path):
+    numbers, positions = [np.array([8, 1])] * 6, [np.array([[0.0, 0, 0], [0, 0, 1]])] * 6
+    ends = [
+        ("exploded", "no licence"), ("refused", "has never seen U"), ("exploded", "no licence"),
+        ("converged", ""), ("step limit", "of no account"), ("exploded", "no licence"),
+    ]  # fmt: skip
+    for begun in (0, 4):  # the second call takes up what the first one wrote
+        runs = fresh(numbers, positions)
+        journal = Journal(tmp_path / "out.h5", {}, runs)
+        assert [run.place for run in journal.left()] == list(range(begun, 6))
+        for run, (status, reason) in list(zip(runs, ends, strict=True))[begun : begun + 4]:
+            run.record(run.positions, np.zeros((2, 3)), -1.0, 0.0)
+            run.status, run.reason = status, reason
+            journal.finished(run)
+        journal.flush()
+    assert journal.reasons == {"no licence": 3, "has never seen U": 1}
+    assert journal.ended[4] == ("step limit", 0)

@@ -204,3 +204,20 @@ def test_file_holds_every_frame(tmp_path):
         np.testing.assert_allclose(longest, run.max_forces)
         here = collate([run.atomic_numbers], [frames[0]], torch.float64)
         np.testing.assert_allclose(forces[0], springs(here)[1])
+
+
+def test_ends_and_the_force_that_no_molecule_has():
+    bond = np.array([[0.0, 0, 0], [0, 0, 1.4]])
+    run = Relaxation(np.array([6, 6]), bond)
+    for k in range(4):
+        run.record(bond + k, np.full((2, 3), float(k)), -1.0 - k, 9.0 - k)
+    assert run.steps == 3 and not run.judge(5.9, 9)
+    run.keep_ends()
+    assert [frame[0, 0] for frame in run.frames] == [0.0, 3.0]
+    assert [pull[0, 0] for pull in run.forces] == [0.0, 3.0]
+    assert (run.energies, run.max_forces, run.steps) == ([-1.0, -4.0], [9.0, 6.0], 3)
+    run.record(bond, np.zeros((2, 3)), -5.0, 9_999.0)
+    assert not run.judge(0.05, 9) and run.status == "running"
+    run.record(bond, np.zeros((2, 3)), -6.0, 10_001.0)
+    assert run.judge(0.05, 9) and run.status == "exploded"
+    assert run.reason == "a force of 10001 eV/Å"

@@ -18,6 +18,7 @@ from force2geo.select.splits import (
     choose_subset,
     ineligible,
     pretraining_split,
+    random_split,
     scaffold_split,
     select,
 )
@@ -329,3 +330,32 @@ def test_the_command_reads_the_index_and_writes_the_selection(index, tmp_path, c
     written = json.loads((tmp_path / "selection.json").read_text())
     assert written == json.loads(json.dumps(select(index, SETTINGS)))
     assert json.loads(capsys.readouterr().out)["eligible"] == 50
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(40, [32, 4, 4]), (10, [8, 1, 1]), (26, [20, 3, 3]), (4, [2, 1, 1])]
+)
+def test_a_random_split_has_the_parts_asked_for(count, sizes):
+    cids = [f"{i:09d}" for i in range(count)]
+    split = random_split(cids, PARTS, np.random.default_rng(2))
+    assert [len(split[part]) for part in ("train", "val", "test")] == sizes
+    assert sorted(itertools.chain(*split.values())) == cids
+    assert count < 10 or split["train"] != cids[: sizes[0]]
+
+
+def test_the_counts_are_those_of_the_lists(index):
+    index["dft_1st_steps"] = [3 + 7 * k % 11 if k < 50 else 0 for k in range(60)]
+    index.loc[[2, 5], "gap"] = np.nan
+    found = select(index, SETTINGS | {"subset_snapshots": None}, frozenset(["KEY00000000007"]))
+    steps = dict(zip(index["cid"], index["dft_1st_steps"], strict=True))
+    used = {*found["pretrain"]["train"], *found["random"]["val"], *found["random"]["test"]}
+    assert found["counts"] == {
+        "molecules": 60, "eligible": 48, "subset": 40, "subset_charged_or_open_shell": 0,
+        "ineligible": {"no first DFT stage": 10, "no orbital energies, so no gap": 2},
+        "subset_snapshots": sum(steps[cid] for cid in found["subset"]),
+        "subset_snapshots_wanted": None, "pretrain": len(found["pretrain"]["train"]),
+        "kept_from_pretraining": sum(cid not in used for cid in index["cid"]),
+        "test_set_skeletons": 1,
+    }  # fmt: skip
+    assert found["counts"]["subset_snapshots"] > 40 * 3
+    assert found["counts"]["kept_from_pretraining"] > 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.store.index import index_row
+from force2geo.store.index import breaks, index_row
 from force2geo.trajectory import Trajectory
 
 Z = np.array([8, 1, 1], dtype=np.uint8)
@@ -101,3 +101,23 @@ def test_the_reference_geometry_is_of_the_stage_that_the_gap_is_of(
         np.testing.assert_array_equal(file["geometry/hf"][:], stages["dft_1st"].positions[0])
         gap = (0.1 + 0.3 if converged else 0.05 + 0.25) * 27.211386
         assert file["gap"][0] == pytest.approx(gap, rel=1e-7)
+
+
+def test_a_break_is_as_large_as_the_distance_that_changed_most(make_stage):
+    bent = np.array([[0.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]])
+    stages = {name: make_stage(2, 3, name) for name in ("pm3", "hf")}
+    stages["dft_1st"] = make_stage(2, 3)
+    for stage in stages.values():
+        stage.positions[:] = bent
+    trajectory = Trajectory("000000962", Z, stages=stages)
+    assert breaks(trajectory) == []
+    # 1.00 becomes 1.25 Å, and √2 becomes 1.60.
+    stages["hf"].positions[0, 1, 0] = 1.25
+    stages["dft_1st"].positions[0, 2, 1] = 1.009
+    stages["dft_points"] = make_stage(2, 3)
+    assert breaks(trajectory) == ["hf starts 0.25 A off"]
+    stages["dft_1st"].positions[0, 2, 1] = 3.0
+    assert breaks(trajectory) == ["hf starts 0.25 A off", "dft_1st starts 2.00 A off"]
+    # Between the stages there are.
+    del stages["hf"]
+    assert index_row(trajectory, "s")["notes"] == "dft_1st starts 2.00 A off"

@@ -13,6 +13,7 @@ from force2geo.cli import main
 from force2geo.store import plain_pickle
 from force2geo.store.lmdb_store import Shard, StoreWriter
 from force2geo.store.pubchemqcr import PublishedFormatError, decode, encode
+from force2geo.store.published import export_shards
 from force2geo.trajectory import Trajectory
 
 
@@ -199,3 +200,6 @@ def test_points_alone_have_no_place_in_the_format(tmp_path, trajectories):
     assert main(["published", "export", str(tmp_path / "s.lmdb"), "--out", str(out)]) == 0
     with lmdb.open(str(out), subdir=False, readonly=True, lock=False) as environment:
         assert environment.stat()["entries"] == 1
+    told = []
+    found = export_shards([tmp_path / "s.lmdb"], tmp_path / "again.lmdb", told.append)
+    assert found == (1, 1) and told == [1, 1]

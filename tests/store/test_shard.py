@@ -131,3 +131,21 @@ def test_unreadable_shard_is_named(tmp_path):
     (tmp_path / "s.lmdb").write_bytes(np.random.default_rng(0).bytes(100_000))
     with pytest.raises(UserError, match=r"s\.lmdb"):
         len(Shard(tmp_path / "s.lmdb"))
+
+
+def test_what_waits_is_counted_in_bytes(tmp_path, trajectories):
+    writer = StoreWriter(tmp_path / "s.lmdb")
+    assert writer.pending_bytes == 0
+    for trajectory in (*trajectories, trajectories[0]):  # the last in place of the first
+        writer.put(trajectory)
+    writer.commit()
+    assert writer.pending_bytes == 0
+    for trajectory in trajectories:
+        writer.put(trajectory)
+    waiting = writer.pending_bytes
+    writer.close()
+    with (
+        lmdb.open(str(tmp_path / "s.lmdb"), subdir=False, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        assert waiting == sum(len(value) for _, value in transaction.cursor())

@@ -4,6 +4,7 @@ import csv
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from train_toys import SETTINGS, NoisyEnergyForces, Number, Square, Targets
 from force2geo.errors import UserError
 from force2geo.potentials.models import Potential
 from force2geo.train import engine
-from force2geo.train.history import EpochTable
+from force2geo.train.history import EpochTable, LineAMinute
 from force2geo.train.objectives import EnergyForces
 from force2geo.train.references import fit_references
 
@@ -315,3 +316,22 @@ from force2geo.potentials.fast import atom_steps, pair_sums
 assert pair_sums.pair_loops is None and atom_steps.atom_loops is None
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_line_tells_the_newest_epoch_and_no_sooner_than_after_a_minute(monkeypatch, capsys):
+    now = [1000.0]
+    monkeypatch.setattr("force2geo.train.history.time.monotonic", lambda: now[0])
+    told = LineAMinute()
+    run = SimpleNamespace(history=[])
+    shown = []
+    for epoch, later in enumerate((0.0, 59.0, 2.0, 1.0)):
+        now[0] += later
+        run.history.append({"epoch": float(epoch), "seconds": 1.25, "val_mae": 0.1 + epoch / 3})
+        told.on_validation_end(
+            SimpleNamespace(current_epoch=epoch, max_epochs=4, is_global_zero=True), run
+        )
+        shown.append(capsys.readouterr().out)
+    assert shown == [
+        "epoch 1/4 seconds=1.25 val_mae=0.1\n", "", "epoch 3/4 seconds=1.25 val_mae=0.7667\n",
+        "epoch 4/4 seconds=1.25 val_mae=1.1\n",  # the last one in any case
+    ]  # fmt: skip

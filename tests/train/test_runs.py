@@ -357,3 +357,23 @@ def test_a_training_set_of_one_value_still_learns(tmp_path):
 def test_property_mae_is_a_mean_of_sizes():
     found = {"property": np.array([1.0, 5.0, 2.0]), "property_true": np.array([4.0, 1.0, 2.0])}
     assert PropertyGeometry(0.0).metrics(found) == {"property_mae": pytest.approx(7 / 3)}
+
+
+def test_time_of_an_epoch_is_the_median_and_every_weight_is_counted(packed, tmp_path, monkeypatch):
+    plain = runs.fit
+
+    def fit(*args, **more):
+        network, history = plain(*args, **more)
+        for row, seconds in zip(history, (9.0, 2.0, 4.0), strict=True):
+            row["seconds"] = seconds
+        return network, history
+
+    monkeypatch.setattr(runs, "fit", fit)
+    potential(packed, tmp_path / "model.pt", epochs=3)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["seconds_per_epoch"] == 4.0 and metrics["epochs"] == 3
+    # 101 elements; a message's two layers and its filters; an update's mixing without bias and its
+    # two layers; the head's two.
+    message = (8 * 8 + 8) + (8 * 24 + 24) + (8 * 24 + 24)
+    update = 8 * 16 + (16 * 8 + 8) + (8 * 24 + 24)
+    assert metrics["parameters"] == 101 * 8 + message + update + (8 * 4 + 4) + (4 * 1 + 1)

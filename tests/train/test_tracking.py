@@ -50,7 +50,7 @@ def test_a_run_says_where_it_ran_and_how_it_ended(tmp_path):
     (both,) = (e for e in client.search_experiments() if e.name == "both")
     assert len(client.search_runs([both.experiment_id])) == 2
 
-    tracking = MLflowTracking(uri, "x", "good", SETTINGS)
+    tracking, begun = MLflowTracking(uri, "x", "good", SETTINGS), time.time()
     _, history = fit(tmp_path / "a", tracking)
     (tmp_path / "metrics.json").write_text("{}")
     tracking.finish([tmp_path / "metrics.json"])
@@ -61,6 +61,8 @@ def test_a_run_says_where_it_ran_and_how_it_ended(tmp_path):
     rows = client.get_metric_history(tracking.client.run_id, "val_property_mae")
     expected = [(int(row["epoch"]), row["val_property_mae"]) for row in history]
     assert [(row.step, row.value) for row in rows] == expected
+    # MLflow counts milliseconds.
+    assert all(begun - 1 < row.timestamp / 1000 < time.time() + 1 for row in rows)
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     assert (artifacts / "metrics.json").exists()
 
