@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.graph import Graph
 
-_HIDDEN = 64  # features within the networks of distances and of pairs of elements (appendix)
+_HIDDEN = 64  # features within the networks of distances and of pairs of elements, as published
 # Scales an activation so that normal numbers keep a mean square of one.
 _SILU = normalize2mom(silu).cst
 
@@ -117,8 +117,8 @@ class Constants(nn.Module):
         return self
 
 
-def _scaled(*shape: int, by: float = 1.0) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape) * by)
+def _random(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(*shape))
 
 
 class Perceptron(nn.Module):
@@ -130,7 +130,7 @@ class Perceptron(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         sizes = [inputs, _HIDDEN, _HIDDEN, _HIDDEN, outputs]
-        self.weights = nn.ParameterList(_scaled(one, other) for one, other in pairwise(sizes))
+        self.weights = nn.ParameterList(_random(one, other) for one, other in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…,outputs) of (…,inputs)."""
@@ -175,7 +175,7 @@ class Edges(NamedTuple):
 
 
 class EdgeBooster(Constants):
-    """Features of an edge by products of its harmonics with themselves (eq. 8).
+    """Features of an edge by products of its harmonics with themselves (the edge booster).
 
     Such a product is the harmonic of its own degree times a number, or zero where the three
     degrees sum to an odd one. All of a boosted edge is thus (E,degree + 1,F) numbers, by which
@@ -228,7 +228,7 @@ class EdgeBooster(Constants):
 
 
 class Message(Constants):
-    """Sum over neighbours of products of their tensors with boosted edges (eq. 9)."""
+    """Sum over neighbours of products of their tensors with boosted edges."""
 
     rights: Tensor
 
@@ -267,7 +267,7 @@ class Message(Constants):
 
 
 class Polynomial(Constants):
-    """Weighted products of one, two and three linear maps of an atom's tensors (eqs 10 and 11).
+    """Weighted products of one, two and three linear maps of an atom's tensors.
 
     A product of three is one of the first two, of any degree and parity, with the third. Weights
     are by element. Only what ends in `most` degrees is made.
@@ -280,7 +280,7 @@ class Polynomial(Constants):
         super().__init__()
         degree, features, even = settings.degree, settings.features, settings.parity == "even"
         self.most = most
-        self.maps = _scaled(degree + 1, features, 3 * features)
+        self.maps = _random(degree + 1, features, 3 * features)
         own = [(one, _parity(one, even)) for one in range(degree + 1)]
         pairs = _paths(own, degree, even, 2 * degree)
         groups = sorted({(path.out, path.parity) for path in pairs})
@@ -324,8 +324,8 @@ class Polynomial(Constants):
         self.square = self._weights(
             elements, [out for out, some in squares if out is not None for _ in some], features
         )
-        self.linear = _scaled(elements, most + 1, features)
-        self.update = _scaled(most + 1, features, features)
+        self.linear = _random(elements, most + 1, features)
+        self.update = _random(most + 1, features, features)
 
     def _weights(self, elements: int, outs: list[int], features: int) -> nn.Parameter:
         counts = torch.tensor([outs.count(out) for out in outs])
@@ -380,7 +380,7 @@ class Skip(nn.Module):
 
     def __init__(self, elements: int, degrees: int, features: int) -> None:
         super().__init__()
-        self.weight = _scaled(degrees, elements, features, features)
+        self.weight = _random(degrees, elements, features, features)
 
     def forward(self, tensors: Tensor, one_hot: Tensor) -> Tensor:
         """Return (N,D,F) of (N,D,F); `one_hot` (N,elements)."""
@@ -394,7 +394,7 @@ class Readout(nn.Module):
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
-        self.hidden, self.out = _scaled(features, hidden), _scaled(hidden)
+        self.hidden, self.out = _random(features, hidden), _random(hidden)
 
     def forward(self, scalars: Tensor) -> Tensor:
         """Return (N,) of (N,F)."""
@@ -413,7 +413,7 @@ class PACE(Backbone):
     about = About(
         title="PACE",
         source="Xu et al. 2024, arXiv:2411.04219",
-        code="force2geo, on e3nn>=0.5",
+        code="force2geo and e3nn>=0.6",
         extra="e3nn",
         table8=({"layers": 2, "features": 128, "cutoff": 4.5, "degree": 2, "parity": "even"}, 8),
     )
@@ -437,8 +437,8 @@ class PACE(Backbone):
         one_hot[list(known)] = torch.eye(len(known))
         self.register_buffer("one_hot", one_hot, persistent=False)
         self.frequencies = [math.pi * n / self.cutoff for n in range(1, settings.basis_size + 1)]
-        self.embedding = _scaled(len(known), features)
-        self.first_skip = _scaled(len(known), features, features)
+        self.embedding = _random(len(known), features)
+        self.first_skip = _random(len(known), features, features)
         self.booster = EdgeBooster(settings, len(known))
         ends = [degree] * (layers - 1) + [0]
         self.messages = nn.ModuleList(Message(settings, len(known)) for _ in ends[1:])
