@@ -94,10 +94,18 @@ class NequIPModules(Backbone):
         del modules["per_type_energy_scale_shift"], modules["total_energy_sum"]
         self.parts = nn.ModuleDict(modules)
         self._constants = dict(self.parts.named_buffers())
-        for name, exact in self._constants.items():
-            module, last = self._holder(name)
-            module.register_buffer(last, exact, persistent=False)
+        self._leave_unsaved()
         self.to(torch.get_default_dtype())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._leave_unsaved()  # which code that e3nn has made forgets when it is copied
+
+    def _leave_unsaved(self) -> None:
+        """Keep constants out of checkpoints."""
+        for name in self._constants:
+            module, last = self._holder(name)
+            module.register_buffer(last, getattr(module, last), persistent=False)
 
     def _holder(self, name: str) -> tuple[nn.Module, str]:
         """Return the module that holds a constant, and its name there."""
