@@ -76,6 +76,8 @@ class Backbone(nn.Module, ABC):
     about: ClassVar[About]
     largest_element: ClassVar[int | None] = None
     direct_forces: ClassVar[bool] = False
+    own_readout: ClassVar[bool] = False
+    """Whether it gives atoms' energies itself, so that none are made of its scalars."""
     smooth: ClassVar[bool] = True
     """Whether energy and forces are continuous where an atom crosses the cutoff."""
     mirror: ClassVar[bool] = True

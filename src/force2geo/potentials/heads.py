@@ -22,8 +22,9 @@ def _atomwise(width: int | None) -> nn.Module:
 
 
 def _of_atoms(readout: nn.Module, features: Features) -> Tensor:
-    """Return (N,) numbers of atoms: the network's own, or those of a readout of its scalars."""
-    if features.atomic_energy is not None:
+    """Return (N,) numbers of atoms: those of a readout of its scalars, or the network's own."""
+    if isinstance(readout, nn.Identity):
+        assert features.atomic_energy is not None
         return features.atomic_energy
     return cast("Tensor", readout(features.scalars)[:, 0])
 

@@ -41,7 +41,7 @@ class Potential(nn.Module):
         super().__init__()
         self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
         self.backbone = build_backbone(backbone, statistics)
-        self.head = EnergyHead(self.backbone.width)
+        self.head = EnergyHead(None if self.backbone.own_readout else self.backbone.width)
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """Return `energy` (B,) eV float64, `binding` (B,) eV and `forces` (N,3) eV/Å.
