@@ -37,9 +37,9 @@ class SE3TransformerSettings:
     division: int = setting("features of an atom for one of keys and values", 2, least=1)
     radial_features: int = setting("hidden features of a distance", 32, least=2)
     softening: float = setting(
-        "length under which a feature has no direction left; published 1e-12, with which forces "
-        "jump where a feature vanishes by symmetry",
-        1e-3,
+        "length of a feature under which its direction fades; published 1e-12, with which forces "
+        "are huge where a feature nearly vanishes by symmetry, as in methane",
+        0.1,
         above=0,
     )
 
