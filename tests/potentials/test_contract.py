@@ -41,7 +41,12 @@ def small(name):
 
 @pytest.fixture(params=registry.names())
 def backbone(request):
-    return small(request.param)
+    settings, found = small(request.param)
+    if found.needs_bonds:
+        pytest.skip(
+            f"{request.param} takes bonds and gives no forces: its own test has its contract"
+        )
+    return settings, found
 
 
 def made(settings, seed=0, kind=Potential):
@@ -128,13 +133,15 @@ def test_forces_are_the_energy_s_negative_slope(backbone, ethanol):
         pytest.skip(f"{settings['name']} predicts forces directly")
     model = made(settings)
     numbers, positions = ethanol
-    forces = evaluate(model, ethanol)["forces"].numpy()
+    # No symmetry: some networks jump there.
+    positions = positions + 0.05 * np.random.default_rng(2).standard_normal(positions.shape)
+    forces = evaluate(model, (numbers, positions))["forces"].numpy()
     step = 1e-4
     for atom, axis in ((0, 0), (2, 1), (8, 2)):
         shifted = np.array([positions, positions])
         shifted[:, atom, axis] += [step, -step]
         up, down = evaluate(model, (numbers, shifted[0]), (numbers, shifted[1]))["energy"]
-        assert forces[atom, axis] == pytest.approx(-float(up - down) / (2 * step), abs=1e-6)
+        assert forces[atom, axis] == pytest.approx(-float(up - down) / (2 * step), 1e-6, 1e-6)
 
 
 def test_far_molecules_do_not_feel_each_other(backbone, ethanol):

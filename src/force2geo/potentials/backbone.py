@@ -86,6 +86,8 @@ class Backbone(nn.Module, ABC):
     """Whether predictions follow a reflection, and not only turns."""
     whole_molecule: ClassVar[bool] = False
     """Whether atoms see all others of their molecule, however far."""
+    needs_bonds: ClassVar[bool] = False
+    """Whether it takes the molecular graph and no geometry; it then gives properties alone."""
     spare: ClassVar[tuple[str, ...]] = ()
     """Beginnings of the names of parameters that an energy does not depend on."""
     cutoff: float

@@ -23,7 +23,9 @@ class Batch:
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
     `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that see each other where
-    the caller knows them; a network with another cutoff, or without them, finds its own.
+    the caller knows them; a network with another cutoff, or without them, finds its own. For
+    networks that look at the molecular graph, made by `bonds.with_bonds`: `bonds` (2,M) int64 their
+    two atoms, each bond both ways, `bond_features` (M,3) and `atom_features` (N,9) int64.
     """
 
     atomic_numbers: Tensor
@@ -37,6 +39,9 @@ class Batch:
     pairs: Pairs | None = None
     charge: Tensor | None = None
     multiplicity: Tensor | None = None
+    bonds: Tensor | None = None
+    bond_features: Tensor | None = None
+    atom_features: Tensor | None = None
 
     @property
     def size(self) -> int:

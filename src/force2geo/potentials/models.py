@@ -41,6 +41,11 @@ class Potential(nn.Module):
         super().__init__()
         self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
         self.backbone = build_backbone(backbone, statistics)
+        if self.backbone.needs_bonds:
+            raise UserError(
+                f"backbone {self.config['backbone']['name']}: takes molecular graphs and no "
+                "geometry, so that it gives properties but no forces"
+            )
         self.head = EnergyHead(None if self.backbone.own_readout else self.backbone.width)
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
