@@ -12,7 +12,7 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help install demo test coverage mutants nightly format lint lock clean
+.PHONY: help install envs demo test coverage mutants nightly format lint lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -28,6 +28,10 @@ install: .venv/installed ## create the environment in .venv
 	# Compiled once here, imports take seconds, not minutes, wherever PYTHONDONTWRITEBYTECODE is set.
 	$(ACTIVATE) && python -m compileall -q -j 2 .venv/lib > /dev/null || true
 	touch .venv/installed
+
+envs: install ## add the packages of wrapped networks: NequIP, Allegro, SevenNet, TorchMD-Net, MACE
+	$(ACTIVATE) && uv pip install --quiet -c envs/lock.txt -r envs/backbones.txt \
+	  --override envs/backbones.overrides.txt
 
 demo: install ## run the embedded demo; the page is results/demo/report.html
 	$(ACTIVATE) && snakemake --cores $(CORES)

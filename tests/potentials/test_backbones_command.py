@@ -138,4 +138,4 @@ def test_the_table_is_aligned(springs, capsys):
 
 def test_an_unknown_name_is_told(capsys):
     assert main(["backbones", "pain"]) == 2
-    assert "unknown backbone 'pain', there are painn," in capsys.readouterr().err
+    assert "unknown backbone 'pain', there are " in capsys.readouterr().err

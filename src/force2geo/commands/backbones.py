@@ -29,29 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a list of objects")
 
 
-def _written(name: str) -> dict[str, Any]:
-    """Return what a file of ours says of itself, read without importing what it needs."""
-    import ast
-    from dataclasses import asdict
-    from pathlib import Path
-
-    from force2geo.potentials import backbones
-    from force2geo.potentials.backbone import About
-
-    path = Path(backbones.__path__[0], f"{name}.py")
-    if not path.exists():
-        return {}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == About.__name__:
-            constants: dict[str, Any] = {
-                str(word.arg): word.value.value
-                for word in node.keywords
-                if isinstance(word.value, ast.Constant)
-            }
-            return asdict(About("", "")) | constants
-    return {}
-
-
 def _size(name: str, found: type[Backbone]) -> dict[str, Any]:
     """Return settings and parameters at table 8's size or at the network's defaults."""
     from force2geo.errors import UserError
@@ -80,6 +57,8 @@ def describe(name: str) -> dict[str, Any]:
     """
     from dataclasses import asdict
 
+    from force2geo.potentials import unimported
+    from force2geo.potentials.backbone import About
     from force2geo.potentials.registry import find
 
     keys = ("size", "settings", "batch_size", "parameters", "missing")
@@ -89,7 +68,8 @@ def describe(name: str) -> dict[str, Any]:
         about = asdict(found.about)
         described |= _size(name, found)
     except Exception as error:  # of another's package, whatever it be
-        about = _written(name)
+        said = unimported.about(name)
+        about = asdict(About("", "")) | said if said else {}
         described["missing"] = str(error.__cause__ or error) or type(error).__name__
     described |= {key: about[key] for key in _ABOUT if key in about}
     return described | {"installed": described["missing"] is None}

@@ -14,12 +14,13 @@ CAPTION = "Backbones on the subset S: validation error against the epoch."
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the figure is made of."""
-    from force2geo.plan.trainings import path
+    from force2geo.plan.trainings import lacking, path
 
     return {
         "files": {
             name: path(config, f"benchmark.{name}", "metrics.json")
             for name in config["benchmark"]["backbones"]
+            if not lacking(config, name)
         }
     }
 

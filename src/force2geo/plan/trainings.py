@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import RECIPES
 
 # The sections of the configuration that say more than how to train.
@@ -119,7 +120,13 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _benchmarked(config: dict[str, Any]) -> list[str]:
-    return list(config["benchmark"]["backbones"])
+    """Return the benchmark's models whose packages are installed."""
+    return [name for name in config["benchmark"]["backbones"] if not lacking(config, name)]
+
+
+def lacking(config: dict[str, Any], name: str) -> list[str]:
+    """Return the packages that a model needs and that are not installed."""
+    return missing(model(config, name)["name"])
 
 
 def same(records: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from force2geo.errors import UserError
-from force2geo.potentials import backbones
+from force2geo.potentials import backbones, unimported
 from force2geo.potentials.backbone import Backbone, Statistics
 from force2geo.settings import read
 
@@ -49,8 +49,9 @@ def find(name: str) -> type[Backbone]:
         else:
             found = _registered()[name].load()
     except ImportError as error:
+        extra = unimported.about(name).get("extra") or name
         raise UserError(
-            f"backbone {name}: {error}; `pip install 'force2geo[{name}]'` installs what it needs"
+            f"backbone {name}: {error}; `pip install 'force2geo[{extra}]'` installs what it needs"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Backbone)):
         raise UserError(f"backbone {name}: {found!r} is no subclass of Backbone")

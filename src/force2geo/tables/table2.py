@@ -17,32 +17,36 @@ COLUMNS = {
 MODELS = {
     "SchNet": "schnet",
     "PaiNN": "painn",
+    "NequIP": "nequip",
+    "SevenNet": "sevennet",
+    "Allegro": "allegro",
+    "FAENet": "faenet",
+    "MACE": "mace",
+    "PACE": "pace",
+    "Equiformer": "equiformer",
 }
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the benchmark's trainings, by the table's rows."""
-    from force2geo.plan.trainings import path
+    """Return the metrics of the benchmark's trainings by row, and what packages others lack."""
+    from force2geo.plan.trainings import lacking, path
 
-    asked = config["benchmark"]["backbones"]
+    names = config["benchmark"]["backbones"]
+    asked = {row: name for row, name in MODELS.items() if name in names}
+    lacks = {row: lacking(config, name) for row, name in asked.items()}
     return {
         "files": {
             row: path(config, f"benchmark.{name}", "metrics.json")
-            for row, name in MODELS.items()
-            if name in asked
-        }
+            for row, name in asked.items()
+            if not lacks[row]
+        },
+        "lacking": {row: packages for row, packages in lacks.items() if packages},
     }
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table, of the validation set."""
-    from force2geo.evaluate.table import (
-        NOT_IN_THIS_RUN,
-        NOT_IN_THIS_VERSION,
-        Cell,
-        Table,
-        published,
-    )
+    from force2geo.evaluate.table import NOT_IN_THIS_RUN, Cell, Table, published
     from force2geo.evaluate.wording import counted
     from force2geo.files import read_json
 
@@ -51,7 +55,8 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
     notes = []
     for row in known:
         if row not in asked["files"]:
-            reason = NOT_IN_THIS_RUN if row in MODELS else NOT_IN_THIS_VERSION
+            lacks = asked.get("lacking", {}).get(row)
+            reason = f"{' and '.join(lacks)} not installed: make envs" if lacks else NOT_IN_THIS_RUN
             rows[row] = {column: Cell(None, reason=reason) for column in COLUMNS}
             continue
         path = folder / asked["files"][row]
