@@ -12,6 +12,7 @@ import torch
 from force2geo.potentials.batch import collate
 from force2geo.potentials.graph import Graph
 from force2geo.potentials.registry import build_backbone
+from force2geo.potentials.spherical import Around
 
 SMALL = {
     "layers": 2,
@@ -56,7 +57,7 @@ def test_whole_turns_tell_mirror_images_of_torsions_apart_and_half_turns_fold_th
         network = build_backbone({"name": "comenet", **SMALL, "half_turns": half}).double()
         batch = collate([np.array([6, 6, 8, 1, 1])], [vectors], torch.float64)
         graph = Graph.of(batch, network.cutoff)
-        found[half] = network._bases(graph.vectors(batch.positions), graph)
+        found[half] = network._bases(graph.vectors(batch.positions), graph, Around.of(graph))
     # l = 1 goes with the cosine of a torsion, l = 2 with its square.
     torch.testing.assert_close(found[True][1][:, ::2], found[False][1][:, ::2])
     ratio = found[True][1][:, 1, 0] / found[False][1][:, 1, 0]

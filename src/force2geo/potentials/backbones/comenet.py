@@ -118,11 +118,15 @@ class Convolution(nn.Module):
         self.own = nn.Linear(features, features, bias=False)
         self.after = glorot(features, features)
 
-    def forward(self, x: Tensor, basis: Tensor, graph: Graph) -> Tensor:
-        """Return (N,F) of (N,F) and a basis (E,…)."""
-        filtered = self.filters(basis.flatten(1)) * x[graph.sender]
-        summed = self.neighbours(sum_into(filtered, graph.receiver, graph.atoms))
-        return silu(self.after(summed + self.own(x)))
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Return (N,F) of (N,F) and what atoms see of it under each function of a basis (N,Q,F).
+
+        The filters' layers have no bias and no activation: they are one matrix, which is applied
+        to sums over neighbours.
+        """
+        first, second = cast("tuple[nn.Linear, nn.Linear]", self.filters)
+        summed = (seen * (second.weight @ first.weight).t()).sum(1)
+        return silu(self.after(self.neighbours(summed) + self.own(x)))
 
 
 class Interaction(nn.Module):
@@ -132,6 +136,7 @@ class Interaction(nn.Module):
         super().__init__()
         features, small = settings.features, settings.basis_features
         inputs = settings.basis_size * settings.orders
+        self.sizes = [inputs * settings.orders, inputs]
         self.before = glorot(features, features)
         self.local = Convolution(features, inputs * settings.orders, small)
         self.torsional = Convolution(features, inputs, small)
@@ -142,13 +147,12 @@ class Interaction(nn.Module):
         self.norm = GraphNorm(features)
         self.last = glorot(features, features)
 
-    def forward(
-        self, x: Tensor, local: Tensor, torsional: Tensor, batch: Batch, graph: Graph
-    ) -> Tensor:
-        """Return (N,F) of (N,F) and the bases of edges."""
+    def forward(self, x: Tensor, bases: Tensor, senders: Tensor, batch: Batch) -> Tensor:
+        """Return (N,F) of (N,F), both bases (N,Q,D) side by side and the neighbours (N,D)."""
         x = silu(self.before(x))
-        both = [self.local(x, local, graph), self.torsional(x, torsional, graph)]
-        h = self.joined(torch.cat(both, 1)) + x
+        seen = bases @ x[senders]
+        local, torsional = seen.split(self.sizes, 1)
+        h = self.joined(torch.cat([self.local(x, local), self.torsional(x, torsional)], 1)) + x
         for layer in self.hidden:
             h = silu(layer(h)) + h
         return cast("Tensor", self.last(self.norm(h, batch)))
@@ -186,22 +190,27 @@ class ComENet(Backbone):
 
     def forward(self, batch: Batch, graph: Graph) -> Features:
         """Return scalars (N,F) and atomic energies (N,)."""
-        local, torsional = self._bases(graph.vectors(batch.positions), graph)
+        around = Around.of(graph)
+        bases = self._bases(graph.vectors(batch.positions), graph, around)
+        # Where a place is empty the bases are zero, so that any atom may stand there.
+        table = around.spread(torch.cat([basis.flatten(1) for basis in bases], 1)).transpose(1, 2)
+        senders = around.place.new_zeros(around.present.numel())
+        senders = senders.scatter(0, around.place, graph.sender).view_as(around.present)
         x = silu(self.embedding(batch.atomic_numbers))
         for interaction in self.interactions:
-            x = interaction(x, local, torsional, batch, graph)
+            x = interaction(x, table, senders, batch)
         for layer in self.hidden:
             x = silu(layer(x))
         return Features(x, atomic_energy=self.last(x)[:, 0])
 
-    def _bases(self, vectors: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    def _bases(self, vectors: Tensor, graph: Graph, around: Around) -> tuple[Tensor, Tensor]:
         """Return the bases of edges j → i: (E,L²,K) of (d,θ,φ) and (E,L,K) of (d,τ).
 
         ComENet, section 3.1: θ and φ are against i's nearest neighbours, τ about the edge between
         the nearest of i and of j that is not the edge's own atom.
         """
         distance, axis = polar(vectors)
-        first, second = nearest(distance, Around.of(graph))
+        first, second = nearest(distance, around)
         receiver, sender = graph.receiver, graph.sender
         # In an atom's own neighbours no edge is found twice, so that edges stand for atoms.
         of_i, of_j = first[receiver], first[sender]
