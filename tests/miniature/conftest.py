@@ -23,7 +23,7 @@ CHANGES = {
     "audit": {"sample": 0},
     "select": {"d_opt_size": 3, "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}},
     "models": {"schnet": TINY, "painn": TINY},
-    "benchmark": {"epochs": 1},
+    "benchmark": {"epochs": 1, "backbones": ["schnet", "painn"]},
     "pretrain": {"epochs": 2, "ema": 0.5},
     "relax": {"max_steps": 60},
     "dft": {"method": "hf", "basis": "sto-3g", "density_fit": False, "conv_tol": 1e-10},

@@ -173,7 +173,7 @@ class ComENet(Backbone):
     smooth = False
     mirror = False
     whole_molecule = True
-    spare = ("head.atomic",)
+    own_readout = True
 
     def __init__(self, settings: ComENetSettings, statistics: Statistics) -> None:
         super().__init__(settings, statistics)

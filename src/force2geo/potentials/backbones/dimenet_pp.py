@@ -132,7 +132,7 @@ class DimeNetPP(Backbone):
         title="DimeNet++",
         source="Gasteiger et al. 2020, arXiv:2011.14115; DimeNet: arXiv:2003.03123",
     )
-    spare = ("head.atomic",)
+    own_readout = True
 
     def __init__(self, settings: DimeNetSettings, statistics: Statistics) -> None:
         super().__init__(settings, statistics)

@@ -193,7 +193,7 @@ class SphereNet(Backbone):
     about = About(title="SphereNet", source="Liu et al. 2022, arXiv:2102.05013")
     smooth = False
     mirror = False
-    spare = ("head.atomic",)
+    own_readout = True
 
     def __init__(self, settings: SphereNetSettings, statistics: Statistics) -> None:
         super().__init__(settings, statistics)
