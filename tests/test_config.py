@@ -186,6 +186,22 @@ def test_the_seed_is_in_what_is_drawn(config):
     )}  # fmt: skip
 
 
+def test_what_is_not_installed_is_not_trained(config, monkeypatch):
+    def missing(name):
+        return ["nequip"] if name == "nequip" else []
+
+    monkeypatch.setattr(plan, "missing", missing)
+    names = set(trainings(config))
+    assert "benchmark.nequip" not in names and "benchmark.mace" in names
+    asked = stage_settings(config, "table/table2")
+    assert asked["lacking"] == {"NequIP": ["nequip"]} and "NequIP" not in asked["files"]
+    assert asked["files"]["MACE"] == "train/benchmark.mace/metrics.json"
+    assert set(asked["files"]) == {
+        "SchNet", "PaiNN", "SevenNet", "Allegro", "FAENet", "MACE", "PACE", "Equiformer",
+    }  # fmt: skip
+    assert "nequip" not in stage_settings(config, "figure/benchmark")["files"]
+
+
 def test_equal_trainings_are_one(config):
     config["property"]["sweeps"] = {"noise": [0.1, 0.2], "geometry_weight": [0.1]}
     names = plan.same(trainings(config))

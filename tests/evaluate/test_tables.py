@@ -282,13 +282,26 @@ def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
     assert len(cells) == 2 and all(cell["source_hash"] and cell["settings_hash"] for cell in cells)
 
 
+def test_a_row_says_what_its_network_lacks(tmp_path):
+    asked = {"files": {"PaiNN": metrics_file(tmp_path / "painn", 4.0)}, "lacking": {
+        "Allegro": ["allegro", "nequip"],
+    }}  # fmt: skip
+    data = frame(table2.build(asked, Path("/"))).set_index("Model")
+    assert data.loc["Allegro", "Why empty"] == "allegro and nequip not installed: make envs"
+    assert data.loc["MACE", "Why empty"] == "not part of this run's config"
+    assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == "4" and len(data) == 9
+
+
 def test_table_files_are_written_whole(tmp_path):
     table = built(table2, PaiNN=metrics_file(tmp_path / "painn", 4.0))
     write_table_files(table, tmp_path / "tables")
     data = pd.read_csv(tmp_path / "tables/table2.csv").set_index("Model")
     assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == 4.0
     assert data.loc["PaiNN", "Time (min/epoch)"] == 0.5
-    assert np.isnan(data.loc["SchNet", "Force RMSE (meV/Å)"])
+    assert data.loc["PaiNN", "Force RMSE, of components (meV/Å)"] == 8.0
+    assert np.isnan(data.loc["PaiNN", "Peak memory (MB)"])
+    assert data.loc["PaiNN", "Why empty"] == "not measured by the version that trained it"
+    assert np.isnan(data.loc["SchNet", "Force RMSE, of components (meV/Å)"])
     assert "& " in (tmp_path / "tables/table2.tex").read_text()
     traced = json.loads((tmp_path / "tables/table2.json").read_text())
     assert {cell["row"] for cell in traced["cells"]} == {"PaiNN"}

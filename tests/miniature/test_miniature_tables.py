@@ -52,10 +52,11 @@ def write_potential(folder, values):
     names = ("energy_mae", "force_rmse", "force_rmse_zero")
     history = [{"epoch": 0.0, "seconds": 90.0} | {f"val_{name}": 1.0 for name in names}]
     metrics = {
-        "val": dict(zip(names, values[:3], strict=True)),
+        "val": dict(zip(names, values[:3], strict=True)) | {"force_rmse_vector": values[1] + 100},
         "test": dict(zip(names, values[3:], strict=True)),
         "sizes": {"train": 50, "val": 20, "test": 10},
         "seconds_per_epoch": 90.0, "epochs": 1, "parameters": 1234, "history": history,
+        "peak_memory_mb": 567.5, "trained_per_second": 32.5, "predicted_per_second": 64.25,
     }  # fmt: skip
     ones = {"energy": np.ones(2), "forces": np.ones((4, 3)), "atoms": np.array([2, 2])}
     both = {f"{name}{end}": value for name, value in ones.items() for end in ("", "_true")}
@@ -142,9 +143,13 @@ def test_table2_is_validation(evaluated):
     for row, name in (("SchNet", "schnet"), ("PaiNN", "painn")):
         values = found.loc[row]
         assert values["Energy MAE (meV/atom)"] == POTENTIALS[name][0]
-        assert values["Force RMSE (meV/Å)"] == POTENTIALS[name][1]
+        assert values["Force RMSE, of components (meV/Å)"] == POTENTIALS[name][1]
+        assert values["Force RMSE, of atoms (meV/Å)"] == POTENTIALS[name][1] + 100
+        assert values["Parameters"] == 1234 and values["Peak memory (MB)"] == 567.5
+        assert values["Training (snapshots/s)"] == 32.5
+        assert values["Inference (snapshots/s)"] == 64.25
         assert values["Time (min/epoch)"] == 1.5
-    assert found["Force RMSE (meV/Å), published"]["PaiNN"] == 46.34
+    assert found["Force RMSE, of atoms (meV/Å), published"]["PaiNN"] == 46.34
 
 
 def cells(run, name):

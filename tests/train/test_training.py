@@ -213,6 +213,7 @@ def test_metrics_are_per_atom_and_per_component():
     assert found["energy_mae"] == pytest.approx(50.0)
     assert found["force_mae"] == pytest.approx(1e3 * 7 / 6)
     assert found["force_rmse"] == pytest.approx(1e3 * np.sqrt(25 / 6))
+    assert found["force_rmse_vector"] == pytest.approx(1e3 * np.sqrt(25 / 2))
     assert found["force_rmse_zero"] == found["force_rmse"]
 
 

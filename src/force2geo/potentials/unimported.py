@@ -39,7 +39,12 @@ def missing(name: str) -> list[str]:
     Of one that another package brings nothing is known before it is imported.
     """
     packages = _imported(_HERE / "backbones" / f"{name}.py")
-    return sorted(name for name in packages if importlib.util.find_spec(name) is None)
+    return sorted(package for package in packages if not _found(package))
+
+
+@lru_cache
+def _found(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _imported(path: Path) -> set[str]:

@@ -112,9 +112,10 @@ class EnergyForces:
         return _stack(parts)
 
     def metrics(self, predictions: dict[str, np.ndarray]) -> dict[str, float]:
-        """Return `energy_mae` in meV/atom, `force_mae` and `force_rmse` in meV/Å.
+        """Return `energy_mae` in meV/atom, `force_mae`, `force_rmse` and others in meV/Å.
 
-        Both of forces are over the components; `force_rmse_zero` is that of predicting zero.
+        Those of forces are over the components; `force_rmse_zero` is that of predicting zero, and
+        `force_rmse_vector` is over atoms' vectors (Force2Geo, eq. 6), √3 times as large.
         """
         error = predictions["energy"] - predictions["energy_true"]
         difference = predictions["forces"] - predictions["forces_true"]
@@ -122,6 +123,7 @@ class EnergyForces:
             "energy_mae": 1e3 * float(np.mean(np.abs(error) / predictions["atoms"])),
             "force_mae": 1e3 * float(np.mean(np.abs(difference))),
             "force_rmse": 1e3 * float(np.sqrt(np.mean(difference**2))),
+            "force_rmse_vector": 1e3 * float(np.sqrt(np.mean(np.sum(difference**2, axis=1)))),
             "force_rmse_zero": 1e3 * float(np.sqrt(np.mean(predictions["forces_true"] ** 2))),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.train.engine import fit
 from force2geo.train.history import EpochTable
 from force2geo.train.judging import predict_all
-from force2geo.train.memory import keep_freed_memory
+from force2geo.train.memory import keep_freed_memory, peak_memory
 from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
 from force2geo.train.processes import device, is_first_process
 from force2geo.train.references import fit_references
@@ -70,13 +71,18 @@ def _run(
     metrics["left_out"] = {name: data.left_out for name, data in sets.items() if data.left_out}
     predictions: dict[str, Any] = {}
     for name in ("val", "test"):
+        started = time.perf_counter()
         found = predict_all(network, objective, sets[name], settings)
+        if name == "val":
+            metrics["predicted_per_second"] = len(sets[name]) / (time.perf_counter() - started)
         metrics[name] = objective.metrics(found)
         found["cid"] = sets[name].ids()
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
     if not is_first_process():
         return
     metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
+    metrics["trained_per_second"] = len(sets["train"]) / metrics["seconds_per_epoch"]
+    metrics["peak_memory_mb"] = peak_memory()
     metrics["epochs"] = len(history)
     metrics["parameters"] = sum(p.numel() for p in network.parameters())
     metrics["history"] = history
