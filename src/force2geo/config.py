@@ -139,19 +139,23 @@ def _check_potentials(config: dict[str, Any]) -> None:
 
 
 def _check_models(config: dict[str, Any]) -> None:
-    """Check the settings of backbones, where their packages are installed."""
+    """Check the settings of backbones, but of those that need more than torch to be imported.
+
+    Their packages take seconds, or are not installed; a training checks its own.
+    """
     from force2geo.potentials.registry import check as check_backbone
+    from force2geo.potentials.unimported import about
 
     described = {f"models.{name}": model(config, name) for name in config["models"]}
     for name in compared(config, "training"):
         described[f"compare.{name}.model"] = pretraining(config, name)["backbone"]
     for key, settings in described.items():
+        if about(settings["name"]).get("extra"):
+            continue
         try:
             check_backbone(settings)
         except UserError as error:
-            # One whose package is missing is another's to train; a job says what to install.
-            if not isinstance(error.__cause__, ImportError):
-                raise UserError(f"config: {key}: {error}") from None
+            raise UserError(f"config: {key}: {error}") from None
 
 
 def missing_import(path: str) -> str:

@@ -47,9 +47,10 @@ def _found(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _imported(path: Path) -> set[str]:
+@lru_cache
+def _imported(path: Path) -> frozenset[str]:
     """Return the packages that a file imports, and files of ours with it, but for types alone."""
-    tree, found = _tree(path), set()
+    tree, found = _tree(path), set[str]()
     for node in _run(tree) if tree else ():
         modules = []
         if isinstance(node, ast.Import):
@@ -64,7 +65,7 @@ def _imported(path: Path) -> set[str]:
                 )
             elif package not in (_PACKAGE, "__future__"):
                 found.add(package)
-    return found
+    return frozenset(found)
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
