@@ -39,7 +39,7 @@ def main() -> None:
     relaxed = read_relaxed(args.run / "relax/d_opt.h5")
     settings = json.loads((args.run / "settings/relax.json").read_text())
     threshold, limit = settings["force_threshold"], settings["max_steps"]
-    model = force2geo.load(args.run / "pretrain/model.pt")
+    model = force2geo.load(args.run / "train/pretrain/model.pt")
     calculator = model.calculator("float64")
     starts = [frames[0] for frames in relaxed.frames]
     result = {}

@@ -35,8 +35,7 @@ RATES = ("pct_energy", "pct_success", "pct_diverged", "pct_force", "pct_force_df
 
 def judge(run: Path, recipe: str, seed: int, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train, relax, compute single points and return the rates and what is behind them."""
-    settings = json.loads((run / f"settings/{recipe}.json").read_text())
-    settings |= {"seed": seed, "tracking": {**settings["tracking"], "uri": ""}}
+    settings = json.loads((run / f"settings/train/{recipe}.json").read_text()) | {"seed": seed}
     own = folder / f"{recipe}.{seed}"
     own.mkdir(parents=True)
     (own / "settings.json").write_text(json.dumps(settings))
@@ -44,7 +43,7 @@ def judge(run: Path, recipe: str, seed: int, folder: Path) -> tuple[dict[str, An
     packed = run / "packed"
     same = ["--conformers", packed / "downstream.h5"]
     commands = [
-        ["pretrain", "--settings", own / "settings.json", "--snapshots", packed / "pretrain.h5",
+        ["train", "--settings", own / "settings.json", "--data", packed / "pretrain.h5",
          "--out", model],
         ["relax", "--settings", run / "settings/relax.json", "--model", model, *same,
          "--selection", run / "selection.json", "--set", "d_opt", "--out", relaxed],
