@@ -202,6 +202,16 @@ def test_what_is_not_installed_is_not_trained(config, monkeypatch):
     assert "nequip" not in stage_settings(config, "figure/benchmark")["files"]
 
 
+def test_a_property_model_starts_from_its_own_split_s(config):
+    for split in ("random", "scaffold"):
+        starts = {name: trainings(config)[f"property.{split}.{name}"]["start"] for name in RECIPES}
+        assert starts == {
+            "painn": None, "schnet": None, "force2prop": "pretrain",
+            **dict.fromkeys(("geometry_rdkit", "geometry_hf", "geometry_force2geo"),
+                            f"property.{split}.painn"),
+        }  # fmt: skip
+
+
 def test_equal_trainings_are_one(config):
     config["property"]["sweeps"] = {"noise": [0.1, 0.2], "geometry_weight": [0.1]}
     names = plan.same(trainings(config))
