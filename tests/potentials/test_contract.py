@@ -207,6 +207,9 @@ def test_copies_and_checkpoints_give_the_same(backbone, ethanol, tmp_path):
     assert loaded.statistics == KNOWN
     close(evaluate(loaded, ethanol)["energy"], expected["energy"], 1e-12)
     close(evaluate(loaded, ethanol)["forces"], expected["forces"], 1e-12)
+    # The precision of weights is kept, that of a network's exact constants beside them.
+    checkpoint.save(model.float(), tmp_path / "narrow.pt", {"stage": "test"})
+    assert checkpoint.load(tmp_path / "narrow.pt").dtype == torch.float32
 
 
 def test_default_dtype_is_left_alone(backbone):

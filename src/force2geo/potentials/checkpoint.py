@@ -125,9 +125,7 @@ def _into(
         if value.shape != own[key].shape:
             shapes = f"{tuple(value.shape)}, its config says {tuple(own[key].shape)}"
             raise UserError(f"{path}: '{key}' has the shape {shapes}")
-    network.to(next(v.dtype for key, v in state.items() if _decides_dtype(key, v)))
+    # Weights decide: constants of some networks are exact whatever their precision.
+    weight, _ = next(network.named_parameters())
+    network.to(state[weight].dtype)
     network.load_state_dict(state, strict=False)
-
-
-def _decides_dtype(key: str, value: torch.Tensor) -> bool:
-    return key.startswith("backbone.") and value.is_floating_point()
