@@ -212,6 +212,21 @@ def test_a_property_model_starts_from_its_own_split_s(config):
         }  # fmt: skip
 
 
+def test_figures_are_made_of_what_their_captions_say(config):
+    statistics = {"store/statistics.json"}
+    config["benchmark"]["backbones"] = ["schnet"]
+    made = {name: set(stage_settings(config, f"figure/{name}")["files"].values())
+            for name in config["figures"]}  # fmt: skip
+    assert made == {
+        "snapshots": statistics, "steps": statistics, "atoms": statistics, "elements": statistics,
+        "benchmark": {"train/benchmark.schnet/metrics.json"},
+        "pretrain": {"train/pretrain/metrics.json"},
+        "parity_potential": {"train/pretrain/predictions.npz"},
+        "relaxation": {"relax/d_opt.h5"}, "residual": {"judged/d_opt.csv"},
+        "parity_gap": {f"train/property.random.{name}/predictions.npz" for name in RECIPES},
+    }  # fmt: skip
+
+
 def test_equal_trainings_are_one(config):
     config["property"]["sweeps"] = {"noise": [0.1, 0.2], "geometry_weight": [0.1]}
     names = plan.same(trainings(config))

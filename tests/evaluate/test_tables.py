@@ -286,7 +286,10 @@ def test_a_row_says_what_its_network_lacks(tmp_path):
     asked = {"files": {"PaiNN": metrics_file(tmp_path / "painn", 4.0)}, "lacking": {
         "Allegro": ["allegro", "nequip"],
     }}  # fmt: skip
-    data = frame(table2.build(asked, Path("/"))).set_index("Model")
+    table = table2.build(asked, Path("/"))
+    told = "Allegro: not trained, allegro and nequip not installed; `make envs` installs it."
+    assert told in table.notes and not any("MACE" in note for note in table.notes)
+    data = frame(table).set_index("Model")
     assert data.loc["Allegro", "Why empty"] == "allegro and nequip not installed: make envs"
     assert data.loc["MACE", "Why empty"] == "not part of this run's config"
     assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == "4" and len(data) == 9
