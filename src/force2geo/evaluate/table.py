@@ -16,7 +16,7 @@ from force2geo.files import hash_file, provenance_path, read_json, write_json, w
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOT_IN_THIS_VERSION = "model not in this version"
+NOT_IN_THIS_VERSION = "no training of it in this version"
 NOT_IN_THIS_RUN = "not part of this run's config"
 
 

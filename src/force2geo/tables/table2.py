@@ -80,6 +80,11 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
             f"{row}: trained on {counted(sizes['train'], 'snapshot')}, judged on {sizes['val']}; "
             f"predicting zero force there has an RMSE of {values['force_rmse_zero']:.1f} meV/Å."
         )
+    # The page's widest table has its last column, the reasons, out of sight.
+    notes += [
+        f"{row}: not trained, {' and '.join(lacks)} not installed; `make envs` installs it."
+        for row, lacks in asked.get("lacking", {}).items()
+    ]
     notes.append(
         "Errors of forces are over the vectors of atoms, as the paper's equation 6 has them, and "
         "over their components, √3 times less. Memory is the process's, its libraries included."
