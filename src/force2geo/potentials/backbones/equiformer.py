@@ -20,6 +20,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
 from force2geo.potentials.degrees import EdgeMatrices, attention, coupling, received
+from force2geo.potentials.edge_weights import GaussianBasis, Radial
 from force2geo.settings import setting
 
 if TYPE_CHECKING:
@@ -200,41 +201,6 @@ class Product(nn.Module):
         if self.bias is not None:
             out[0] = out[0] + self.bias
         return [out[degree] for degree in self.outputs]
-
-
-class Radial(nn.Sequential):
-    """Weights of edges from the basis (P,B) of their distances, each twice: there and back."""
-
-    def __init__(self, basis_size: int, hidden: int, outputs: int) -> None:
-        layers: list[nn.Module] = []
-        for size in (basis_size, hidden):
-            linear = nn.Linear(size, hidden)
-            nn.init.zeros_(linear.bias)
-            layers += [linear, nn.LayerNorm(hidden), nn.SiLU()]
-        super().__init__(*layers, nn.Linear(hidden, outputs))
-
-    def forward(self, basis: Tensor) -> Tensor:
-        """Return (E,outputs)."""
-        return super().forward(basis).repeat(2, 1)
-
-
-class GaussianBasis(nn.Module):
-    """Normal densities of distance over cutoff, their places and widths learned."""
-
-    def __init__(self, size: int, cutoff: float) -> None:
-        super().__init__()
-        self.cutoff = cutoff
-        self.mean = nn.Parameter(torch.rand(size))
-        self.deviation = nn.Parameter(torch.empty(size).uniform_(1 / size, 1))
-        self.stretch, self.shift = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
-
-    def forward(self, distance: Tensor) -> Tensor:
-        """Return (P,B)."""
-        width = self.deviation.abs() + 1e-5
-        x = self.stretch * (distance / self.cutoff)[:, None] + self.shift
-        return torch.exp(-0.5 * ((x - self.mean) / width).square()) / (
-            math.sqrt(2 * math.pi) * width
-        )
 
 
 class Attention(nn.Module):

@@ -1,15 +1,14 @@
 """PACE (Xu et al. 2024): boosted edges and polynomials of many-body features.
 
-Tensors of an atom are (N,D,F) with D = (degree + 1)²: all components of degree 0, then of degree 1,
-and so on, each with F channels, which stand last so that products over channels are contiguous.
+Tensors of an atom are (N,D,F), as `force2geo.potentials.polynomials` has them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from e3nn import o3
@@ -20,11 +19,18 @@ from torch.nn.functional import silu
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
+from force2geo.potentials.polynomials import (
+    Constants,
+    Polynomial,
+    by_degree,
+    coupling,
+    own_paths,
+    random,
+    span,
+)
 from force2geo.settings import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.graph import Graph
 
@@ -51,76 +57,6 @@ class PACESettings:
     readout_features: int = setting("hidden features of a readout", 16, least=1)
 
 
-class Path(NamedTuple):
-    """A product of degrees `left` and `right` that gives degree `out`, and of which parity."""
-
-    left: int
-    right: int
-    out: int
-    parity: int
-
-
-def _span(degree: int) -> slice:
-    """Return where the components of a degree stand."""
-    return slice(degree**2, (degree + 1) ** 2)
-
-
-def _paths(lefts: Iterable[tuple[int, int]], degree: int, even: bool, most: int) -> list[Path]:
-    """Return the products of tensors (degree, parity) with harmonics, up to a degree `most`."""
-    found = []
-    for (left, sign), right in product(lefts, range(degree + 1)):
-        parity = sign * _parity(right, even)
-        found += [
-            Path(left, right, out, parity)
-            for out in range(abs(left - right), min(left + right, most) + 1)
-        ]
-    return found
-
-
-def _parity(degree: int, even: bool) -> int:
-    return 1 if even else (-1) ** degree
-
-
-def _own_paths(degree: int, even: bool) -> list[Path]:
-    """Return the products of harmonics that are again of the harmonics' kind."""
-    own = [(one, _parity(one, even)) for one in range(degree + 1)]
-    return [path for path in _paths(own, degree, even, degree) if (path.out, path.parity) in own]
-
-
-def _coupling(left: int, right: int, out: int) -> Tensor:
-    """Return Clebsch-Gordan coefficients (out, left, right), a sum of squares of 2·out + 1."""
-    three = o3.wigner_3j(out, left, right, dtype=torch.float64)
-    return three * math.sqrt(2 * out + 1)
-
-
-class Constants(nn.Module):
-    """Base of modules with fixed coefficients, which are in no checkpoint.
-
-    They are remembered in float64 and rounded from there whatever precision the weights get.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._exact: dict[str, Tensor] = {}
-
-    def keep(self, **values: Tensor) -> None:
-        """Keep numbers, made in float64, as buffers in the default precision."""
-        for name, exact in values.items():
-            self._exact[name] = exact
-            self.register_buffer(name, exact.to(torch.get_default_dtype()), persistent=False)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Constants:
-        super()._apply(fn, recurse)
-        for name, exact in self._exact.items():
-            held = getattr(self, name)
-            setattr(self, name, exact.to(held))
-        return self
-
-
-def _random(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape))
-
-
 class Perceptron(nn.Module):
     """Three hidden layers without biases, whose inputs count as normal numbers.
 
@@ -130,7 +66,7 @@ class Perceptron(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         sizes = [inputs, _HIDDEN, _HIDDEN, _HIDDEN, outputs]
-        self.weights = nn.ParameterList(_random(one, other) for one, other in pairwise(sizes))
+        self.weights = nn.ParameterList(random(one, other) for one, other in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…,outputs) of (…,inputs)."""
@@ -197,7 +133,7 @@ class EdgeBooster(Constants):
             nn.Linear(width, width, bias=False),
         )
         self.radial = Perceptron(settings.basis_size, degrees * width)
-        every = _own_paths(settings.degree, even)
+        every = own_paths(settings.degree, even)
         paths = [path for path in every if sum(path[:3]) % 2 == 0]
         self.boosts = nn.ModuleList(
             EdgeWeights(settings.basis_size, elements, len(paths), width)
@@ -208,9 +144,9 @@ class EdgeBooster(Constants):
         )
         factors = torch.zeros(degrees, len(paths), dtype=torch.float64)
         for place, (left, right, out, _) in enumerate(paths):
-            along = _coupling(left, right, out) @ axis[_span(right)] @ axis[_span(left)]
+            along = coupling(left, right, out) @ axis[span(right)] @ axis[span(left)]
             count = sum(path.out == out for path in every)
-            peak = axis[_span(out)]
+            peak = axis[span(out)]
             factors[out, place] = (along @ peak) / (peak @ peak) / math.sqrt(count)
         self.keep(factors=factors)
         self.register_buffer("lefts", torch.tensor([path.left for path in paths]), persistent=False)
@@ -234,7 +170,7 @@ class Message(Constants):
 
     def __init__(self, settings: PACESettings, elements: int) -> None:
         super().__init__()
-        paths = _own_paths(settings.degree, settings.parity == "even")
+        paths = own_paths(settings.degree, settings.parity == "even")
         self.counts = [sum(path.left == left for path in paths) for left in range(paths[-1][0] + 1)]
         self.weights = EdgeWeights(settings.basis_size, elements, len(paths), settings.features)
         rights = torch.tensor([path.right for path in paths])
@@ -245,8 +181,8 @@ class Message(Constants):
             table = torch.zeros(components, components, len(own), 2 * left + 1, dtype=torch.float64)
             for place, (_, right, out, _) in enumerate(own):
                 count = sum(path.out == out for path in paths)
-                coupling = _coupling(left, right, out) / math.sqrt(count)
-                table[_span(right), _span(out), place] = coupling.permute(2, 0, 1)
+                coefficients = coupling(left, right, out) / math.sqrt(count)
+                table[span(right), span(out), place] = coefficients.permute(2, 0, 1)
             self.keep(**{f"table_{left}": table.flatten(1)})
 
     def forward(
@@ -258,7 +194,7 @@ class Message(Constants):
         message: Tensor | None = None
         # One product for all paths of a degree: (E, D, paths·components) by (…, F).
         for left, weight in enumerate(weights.split(self.counts, dim=1)):
-            weighted = (weight[:, :, None] * sent[:, None, _span(left)]).flatten(1, 2)
+            weighted = (weight[:, :, None] * sent[:, None, span(left)]).flatten(1, 2)
             table = edges.harmonics @ getattr(self, f"table_{left}")
             part = table.unflatten(1, (tensors.shape[1], weighted.shape[1])) @ weighted
             message = part if message is None else message + part
@@ -266,127 +202,18 @@ class Message(Constants):
         return torch.zeros_like(tensors).index_add(0, graph.receiver, message) / mean
 
 
-class Polynomial(Constants):
-    """Weighted products of one, two and three linear maps of an atom's tensors.
-
-    A product of three is one of the first two, of any degree and parity, with the third. Weights
-    are by element. Only what ends in `most` degrees is made.
-    """
-
-    pairs: Tensor
-    thirds: Tensor
-
-    def __init__(self, settings: PACESettings, elements: int, most: int) -> None:
-        super().__init__()
-        degree, features, even = settings.degree, settings.features, settings.parity == "even"
-        self.most = most
-        self.maps = _random(degree + 1, features, 3 * features)
-        own = [(one, _parity(one, even)) for one in range(degree + 1)]
-        pairs = _paths(own, degree, even, 2 * degree)
-        groups = sorted({(path.out, path.parity) for path in pairs})
-        ends = {
-            group: [
-                path
-                for path in _paths([group], degree, even, most)
-                if path.parity == _parity(path.out, even)
-            ]
-            for group in groups
-        }
-        groups = [group for group in groups if ends[group]]
-        members = [[pair for pair in pairs if (pair.out, pair.parity) == group] for group in groups]
-        # Pairs of tensors, sorted by group, from the outer product of the first two.
-        rows = []
-        for left, right, out, _ in (pair for some in members for pair in some):
-            row = torch.zeros(2 * out + 1, (degree + 1) ** 2, (degree + 1) ** 2).double()
-            row[:, _span(left), _span(right)] = _coupling(left, right, out)
-            rows.append(row)
-        self.keep(pairs=torch.cat(rows).flatten(1))
-        # Groups by what they end in with the third, which is multiplied last.
-        self.keep(thirds=self._thirds([end for group in groups for end in ends[group]], degree))
-        self.sizes = [
-            (len(ends[group]), len(some), 2 * group[0] + 1)
-            for group, some in zip(groups, members, strict=True)
-        ]
-        # A group of a kind that the outcome has is a product of two of its own.
-        self.quadratic = [
-            group[0] if group[0] <= most and group[1] == _parity(group[0], even) else None
-            for group in groups
-        ]
-        # As published, weights start as one over their number for a degree.
-        outs = [
-            end.out
-            for group, some in zip(groups, members, strict=True)
-            for end in ends[group]
-            for _ in some
-        ]
-        squares = zip(self.quadratic, members, strict=True)
-        self.cubic = self._weights(elements, outs, features)
-        self.square = self._weights(
-            elements, [out for out, some in squares if out is not None for _ in some], features
-        )
-        self.linear = _random(elements, most + 1, features)
-        self.update = _random(most + 1, features, features)
-
-    def _weights(self, elements: int, outs: list[int], features: int) -> nn.Parameter:
-        counts = torch.tensor([outs.count(out) for out in outs])
-        return nn.Parameter(torch.randn(elements, len(outs), features) / counts[:, None])
-
-    def _thirds(self, ends: list[Path], degree: int) -> Tensor:
-        """Return (outcomes·D, components of all ends): what the third is multiplied by."""
-        components = (self.most + 1) ** 2
-        columns = []
-        for left, right, out, _ in ends:
-            column = torch.zeros(components, (degree + 1) ** 2, 2 * left + 1, dtype=torch.float64)
-            column[_span(out), _span(right)] = _coupling(left, right, out).transpose(1, 2)
-            columns.append(column.flatten(0, 1))
-        return torch.cat(columns, dim=1)
-
-    def forward(self, tensors: Tensor, kinds: Tensor) -> Tensor:
-        """Return (N,(most + 1)²,F) of (N,D,F) and the elements' numbers (N,)."""
-        atoms, components, features = tensors.shape
-        mapped = _by_degree(tensors, self.maps)
-        first, second, third = mapped.chunk(3, dim=2)
-        # In the published order: the second map stands first, and in the linear term.
-        outer = (second[:, :, None] * first[:, None]).flatten(1, 2)
-        pairs = (self.pairs @ outer).split([some * size for _, some, size in self.sizes], dim=1)
-        cubic = self.cubic[kinds].split([ends * some for ends, some, _ in self.sizes], dim=1)
-        square = self.square[kinds]
-        ends, squares, used = [], {}, 0
-        for pair, weight, size, out in zip(pairs, cubic, self.sizes, self.quadratic, strict=True):
-            pair = pair.view(atoms, *size[1:], features)
-            weight = weight.view(atoms, *size[:2], 1, features)
-            ends.append((weight * pair[:, None]).sum(2).flatten(1, 2))
-            if out is not None:
-                own = square[:, used : used + size[1], None]
-                squares[out], used = (own * pair).sum(1), used + size[1]
-        by_third = (self.thirds @ torch.cat(ends, dim=1)).view(atoms, -1, components, features)
-        linear = self.linear[kinds]
-        below = [
-            squares[out] + linear[:, out, None] * second[:, _span(out)]
-            for out in range(self.most + 1)
-        ]
-        total = torch.cat(below, dim=1) + (by_third * third[:, None]).sum(2)
-        return _by_degree(total, self.update)
-
-
-def _by_degree(tensors: Tensor, weights: Tensor) -> Tensor:
-    """Return linear maps (degrees,F,G) of the channels of tensors (N,D,F), one for each degree."""
-    scaled = weights / math.sqrt(weights.shape[1])
-    return torch.cat([tensors[:, _span(one)] @ each for one, each in enumerate(scaled)], dim=1)
-
-
 class Skip(nn.Module):
     """Linear maps of an atom's own tensors, by element."""
 
     def __init__(self, elements: int, degrees: int, features: int) -> None:
         super().__init__()
-        self.weight = _random(degrees, elements, features, features)
+        self.weight = random(degrees, elements, features, features)
 
     def forward(self, tensors: Tensor, one_hot: Tensor) -> Tensor:
         """Return (N,D,F) of (N,D,F); `one_hot` (N,elements)."""
         # Channels of other elements are zero, so that one product serves all.
         spread = (one_hot[:, None, :, None] * tensors[:, :, None]).flatten(2)
-        return _by_degree(spread, self.weight.flatten(1, 2))
+        return by_degree(spread, self.weight.flatten(1, 2))
 
 
 class Readout(nn.Module):
@@ -394,7 +221,7 @@ class Readout(nn.Module):
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
-        self.hidden, self.out = _random(features, hidden), _random(hidden)
+        self.hidden, self.out = random(features, hidden), random(hidden)
 
     def forward(self, scalars: Tensor) -> Tensor:
         """Return (N,) of (N,F)."""
@@ -437,12 +264,13 @@ class PACE(Backbone):
         one_hot[list(known)] = torch.eye(len(known))
         self.register_buffer("one_hot", one_hot, persistent=False)
         self.frequencies = [math.pi * n / self.cutoff for n in range(1, settings.basis_size + 1)]
-        self.embedding = _random(len(known), features)
-        self.first_skip = _random(len(known), features, features)
+        self.embedding = random(len(known), features)
+        self.first_skip = random(len(known), features, features)
         self.booster = EdgeBooster(settings, len(known))
         ends = [degree] * (layers - 1) + [0]
         self.messages = nn.ModuleList(Message(settings, len(known)) for _ in ends[1:])
-        self.polynomials = nn.ModuleList(Polynomial(settings, len(known), end) for end in ends)
+        size = settings.degree, settings.features, settings.parity == "even"
+        self.polynomials = nn.ModuleList(Polynomial(*size, len(known), end) for end in ends)
         self.skips = nn.ModuleList(Skip(len(known), end + 1, features) for end in ends[1:])
         self.readouts = nn.ModuleList(Readout(features, settings.readout_features) for _ in ends)
 
@@ -483,7 +311,7 @@ class PACE(Backbone):
         energy, vectors = self.readouts[0](tensors[:, 0]), None
         rest = zip(self.messages, self.polynomials[1:], self.skips, self.readouts[1:], strict=True)
         for send, polynomial, skip, readout in rest:
-            vectors = tensors[:, _span(1)]
+            vectors = tensors[:, span(1)]
             summed = send(tensors, boosted, edges, graph, self.mean)
             tensors = polynomial(summed, kinds) + skip(tensors, one_hot)
             energy = energy + readout(tensors[:, 0])
