@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -126,6 +127,19 @@ def test_its_other_potentials_are_valid(readme, repository, monkeypatch):
         check(config, schema)
     del config["compare"]["MACE-OFF"]
     check(config, schema)
+
+
+def test_what_pip_is_to_install_and_source_to_read_is_there(readme, repository):
+    """Neither is run here: there is no network, and the environment is the one that runs this."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = [words[2] for words in of(readme, "pip")]
+    assert extras and all(words[:2] == ["pip", "install"] for words in of(readme, "pip"))
+    for wanted in extras:
+        ((name, extra),) = re.findall(r"^(\w+)\[([\w-]+)\]$", wanted)
+        assert name == project["name"] and extra in project["optional-dependencies"]
+    made = (repository / "Makefile").read_text()
+    assert {words[1] for words in of(readme, "source")} == {".venv/bin/activate"}
+    assert ". .venv/bin/activate" in made or "source .venv/bin/activate" in made
 
 
 def test_make_targets_are_there(readme, repository):
