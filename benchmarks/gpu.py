@@ -21,10 +21,10 @@ import torch
 
 from force2geo.potentials.batch import Batch, collate
 from force2geo.potentials.models import Potential
-from force2geo.store.packed import PackedWriter
 from force2geo.train.engine import fit
 from force2geo.train.objectives import EnergyForces
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,6 +16,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pytest
 
+pytest_plugins = ["made_trajectories"]
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 SHARED = REPOSITORY.parent / "shared"

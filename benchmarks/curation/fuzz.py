@@ -18,11 +18,11 @@ from unittest import mock
 
 import numpy as np
 
+from force2geo.curation import curate as curation
+from force2geo.curation.identifiers import Identifiers
 from force2geo.logs.archives import Entry, plain_name, read_file
 from force2geo.logs.names import NamePattern
 from force2geo.logs.read import READER_FAILED
-from force2geo.store import curate as curation
-from force2geo.store.identifiers import Identifiers
 from force2geo.store.lmdb_store import Shard
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.datasets.export import logs_of
-from force2geo.datasets.protocol import read_protocol
+from force2geo.interchange import pubchemqcr
+from force2geo.interchange.export import logs_of
+from force2geo.interchange.protocol import read_protocol
 from force2geo.logs import parse_log
-from force2geo.store import pubchemqcr
 from force2geo.store.lmdb_store import RawWriter, StoreWriter
 from force2geo.store.record import Record, encode
 from force2geo.trajectory import PATH_STAGES, Stage, Trajectory

@@ -25,7 +25,7 @@ import pandas as pd
 
 from force2geo.evaluate.geometry import CHEMICAL_ACCURACY, per_molecule, summary
 from force2geo.relax.result import read_relaxed
-from force2geo.store.conformers import read_conformers
+from force2geo.training_data.conformers import read_conformers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from machine import describe, write

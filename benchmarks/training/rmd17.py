@@ -24,7 +24,6 @@ from ase.io import read
 
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential
-from force2geo.store.packed import PackedWriter
 from force2geo.train.engine import fit
 from force2geo.train.loader import BatchLoader
 from force2geo.train.memory import keep_freed_memory
@@ -32,6 +31,7 @@ from force2geo.train.objectives import EnergyForces
 from force2geo.train.references import fit_references
 from force2geo.train.scratch import discard
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,7 +10,7 @@ from force2geo.cli import main
 from force2geo.dft import single_points as module
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import write_relaxed
-from force2geo.store.conformers import Conformers, write_conformers
+from force2geo.training_data.conformers import Conformers, write_conformers
 
 BOHR = 0.529177210544
 H2, ION = -1.1167, -0.5385  # Szabo and Ostlund: STO-3G, 1.4 bohr, Hartree

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
+from force2geo.curation.levels import align, fit_levels, mixed_levels
 from force2geo.dft import generate as protocol
 from force2geo.dft import starts
 from force2geo.dft.audit import check_energy
@@ -17,7 +18,6 @@ from force2geo.dft.generate import Settings, folder_name, generate
 from force2geo.errors import UserError
 from force2geo.logs import parse_log, read_log
 from force2geo.molecules import read_molecules
-from force2geo.store.levels import align, fit_levels, mixed_levels
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
 from force2geo.units import HARTREE_TO_EV

@@ -8,10 +8,10 @@ from pyscf import gto, scf
 from rdkit import Chem
 
 from force2geo.cli import main
-from force2geo.datasets.protocol import read_protocol
 from force2geo.dft import label as module
 from force2geo.dft.label import LabelError, downhill, label, label_molecule, state_of
 from force2geo.dft.level import Level
+from force2geo.interchange.protocol import read_protocol
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from force2geo.errors import UserError
 from force2geo.evaluate.geometry import common, intervals, per_molecule, summary
 from force2geo.relax.result import Relaxed
-from force2geo.store.conformers import Conformers
+from force2geo.training_data.conformers import Conformers
 
 KCAL = 1 / 627.5094740631
 NAMES = ("start", "relaxed", "reference")

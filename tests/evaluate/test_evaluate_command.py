@@ -12,7 +12,7 @@ from force2geo.config import stage_settings
 from force2geo.files import record_provenance, write_json
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import write_relaxed
-from force2geo.store.conformers import Conformers, write_conformers
+from force2geo.training_data.conformers import Conformers, write_conformers
 
 CIDS = [f"{i:09d}" for i in range(1, 5)]
 KCAL = 1 / 627.5094740631

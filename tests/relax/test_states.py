@@ -28,7 +28,7 @@ from force2geo.relax.batched import FIRST, SameFailureError, relax_runs
 from force2geo.relax.potentials import choose_device, of_calculator, state_by_options
 from force2geo.relax.result import read_relaxed
 from force2geo.relax.structures import read_structures
-from force2geo.store.conformers import Conformers, write_conformers
+from force2geo.training_data.conformers import Conformers, write_conformers
 
 TBLITE = ["--calculator", "tblite.ase:TBLite", "--options"]
 GFN2 = '{"method": "GFN2-xTB", "verbosity": 0}'

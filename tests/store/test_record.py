@@ -153,8 +153,8 @@ def test_decimals_and_other_floats_come_back_exactly(data):
 
 
 def test_smaller_than_the_published_format(shared_data):
-    from force2geo.datasets.protocol import read_protocol
-    from force2geo.store import pubchemqcr
+    from force2geo.interchange import pubchemqcr
+    from force2geo.interchange.protocol import read_protocol
 
     ours = theirs = 0
     paths = sorted((shared_data / "dft_trajectories").glob("*.npz"))[:40]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from force2geo.store.packed import PackedWriter
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import torch
 from train_toys import SETTINGS, Number, Springs, Square, Targets
 
-from force2geo.store.packed import PackedWriter
 from force2geo.train import engine
 from force2geo.train.history import EpochTable
 from force2geo.train.objectives import EnergyForces
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 RATE, BETAS, CLIP, DECAY, START, TRUTH, JUDGE = 0.3, (0.8, 0.95), 1.5, 0.7, 0.0, 5.0, 1.7
 EPOCHS, BATCHES = 6, 3

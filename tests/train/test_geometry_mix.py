@@ -6,8 +6,8 @@ import torch
 
 from force2geo.errors import UserError
 from force2geo.select.superpose import superpose as superpose_one
-from force2geo.store.conformers import Conformers
 from force2geo.train.geometry_mix import Molecules, molecules, superpose
+from force2geo.training_data.conformers import Conformers
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from force2geo.errors import UserError
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.store.level import Level
-from force2geo.store.packed import PackedWriter
 from force2geo.train import runs
 from force2geo.train.geometry_mix import Molecules
 from force2geo.train.objectives import EnergyForces, PropertyGeometry
 from force2geo.train.runs import train_potential, train_property
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 LOSS = {"energy": "mae", "forces": "mae", "energy_weight": 1.0, "force_weight": 1.0,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from force2geo.potentials.backbone import Statistics
-from force2geo.store.packed import PackedWriter
 from force2geo.train import statistics
 from force2geo.train.draws import DATA, MODEL, OBJECTIVE, generator_of, seed_of
 from force2geo.train.snapshots import Snapshots
+from force2geo.training_data.packed import PackedWriter
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from force2geo.commands.arguments import shards_of
+    from force2geo.curation.merge import shard_files
     from force2geo.dft.audit import audit
     from force2geo.files import record_provenance, write_json
-    from force2geo.store.merge import shard_files
 
     settings, shards = shards_of(args)
     sample = settings.get("sample", 1) if args.sample is None else args.sample

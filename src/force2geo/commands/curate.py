@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from force2geo.config import read_settings
+    from force2geo.curation.curate import curate
+    from force2geo.curation.identifiers import Identifiers
     from force2geo.files import record_provenance
     from force2geo.logs.names import NamePattern
-    from force2geo.store.curate import curate
-    from force2geo.store.identifiers import Identifiers
 
     settings = read_settings(args.settings)
     pattern = NamePattern(settings["name_pattern"], settings.get("stage_names"))

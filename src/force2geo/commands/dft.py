@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate.geometry import NO_END
     from force2geo.files import record_provenance, write_table
     from force2geo.relax.result import read_relaxed
-    from force2geo.store.conformers import read_conformers
+    from force2geo.training_data.conformers import read_conformers
 
     settings = read_settings(args.settings)
     limits = settings.pop("time_limit", None), settings.pop("memory_limit", None)

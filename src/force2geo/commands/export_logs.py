@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the archives and the table of identifiers."""
-    from force2geo.datasets.export import shards, write_shard
-    from force2geo.datasets.protocol import read_protocol
     from force2geo.files import reading, write_table
+    from force2geo.interchange.export import shards, write_shard
+    from force2geo.interchange.protocol import read_protocol
 
     files = {path.stem: path for folder in args.raw for path in folder.glob("*.npz")}
     with (

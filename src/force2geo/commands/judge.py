@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate.geometry import per_molecule
     from force2geo.files import atomic_path, reading, record_provenance
     from force2geo.relax.result import read_relaxed
-    from force2geo.store.conformers import read_conformers
+    from force2geo.training_data.conformers import read_conformers
 
     with reading(args.dft, "single points, CSV"):
         points = pd.read_csv(args.dft, dtype={"cid": str, "error": str})

@@ -10,7 +10,7 @@ from force2geo.commands.arguments import add_settings, add_store
 if TYPE_CHECKING:
     import argparse
 
-    from force2geo.store.pack import Packed
+    from force2geo.training_data.pack import Packed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from force2geo.commands.arguments import selected, shards_of
+    from force2geo.curation.levels import align, fit_levels, mixed_levels
+    from force2geo.curation.merge import shard_files
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance
-    from force2geo.store.levels import align, fit_levels, mixed_levels
-    from force2geo.store.merge import shard_files
-    from force2geo.store.pack import CHARGE_STATES, pack_trajectories
-    from force2geo.store.packed import PackedWriter
+    from force2geo.training_data.pack import CHARGE_STATES, pack_trajectories
+    from force2geo.training_data.packed import PackedWriter
 
     settings, shards = shards_of(args)
     if args.use not in settings:

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> None:
     """Import or export."""
     from tqdm import tqdm
 
-    from force2geo.store.identifiers import Identifiers
-    from force2geo.store.published import export_shards, import_published
+    from force2geo.curation.identifiers import Identifiers
+    from force2geo.interchange.published import export_shards, import_published
 
     with tqdm(unit="molecule", disable=None) as bar:
         if args.action == "import":

@@ -287,7 +287,7 @@ def _relax_set(args: argparse.Namespace) -> int:
     from force2geo.files import atomic_path, record_provenance
     from force2geo.relax.relaxation import Relaxation
     from force2geo.relax.result import write_relaxed
-    from force2geo.store.conformers import read_conformers
+    from force2geo.training_data.conformers import read_conformers
 
     settings = read_settings(args.settings)
     if args.potential is not None:

@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Merge and count."""
     from force2geo.commands.arguments import shards_of
+    from force2geo.curation.merge import merge, shard_files
+    from force2geo.curation.statistics import statistics
     from force2geo.files import record_provenance, write_json
-    from force2geo.store.merge import merge, shard_files
-    from force2geo.store.statistics import statistics
     from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
     settings, shards = shards_of(args)

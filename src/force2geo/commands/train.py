@@ -67,9 +67,9 @@ def _property(args: argparse.Namespace, record: dict[str, Any]) -> None:
     from force2geo.commands.arguments import selected
     from force2geo.errors import UserError
     from force2geo.relax.result import read_relaxed
-    from force2geo.store.conformers import read_conformers
     from force2geo.train.geometry_mix import molecules
     from force2geo.train.runs import train_property
+    from force2geo.training_data.conformers import read_conformers
 
     if record["target"] != "gap":
         raise UserError(f"{args.settings}: target '{record['target']}' is not in {args.data}")

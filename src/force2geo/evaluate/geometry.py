@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from force2geo.relax.result import Relaxed
-    from force2geo.store.conformers import Conformers
+    from force2geo.training_data.conformers import Conformers
 
 CHEMICAL_ACCURACY = 1.0
 """kcal/mol."""

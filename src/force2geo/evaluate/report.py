@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from force2geo.curation.levels import Level
 from force2geo.evaluate.origins import ancestry
 from force2geo.evaluate.wording import counted
 from force2geo.files import code_version, read_json
 from force2geo.plan.shown import find
-from force2geo.store.levels import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

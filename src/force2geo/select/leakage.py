@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from force2geo.curation.identity import read_molecule
 from force2geo.errors import UserError
 from force2geo.files import reading
-from force2geo.store.identity import read_molecule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.curation.identity import read_molecule
 from force2geo.errors import UserError
 from force2geo.files import hash_value
 from force2geo.select.maxmin import maxmin
-from force2geo.store.identity import read_molecule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,1 +1,1 @@
-"""Trajectories on disk: records, shards, index and packed snapshots."""
+"""Trajectories on disk: records, shards and their index."""

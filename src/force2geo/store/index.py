@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.curation.identity import formula, read_molecule
 from force2geo.elements import SYMBOLS
 from force2geo.files import atomic_path
-from force2geo.store.identity import formula, read_molecule
 from force2geo.store.lmdb_store import read_shard
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 from force2geo.units import HARTREE_TO_EV

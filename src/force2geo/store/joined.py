@@ -11,8 +11,8 @@ import heapq
 import resource
 from typing import TYPE_CHECKING
 
+from force2geo.curation.assemble import RejectedError, add_stage, check_molecule, in_order
 from force2geo.errors import UserError
-from force2geo.store.assemble import RejectedError, add_stage, check_molecule, in_order
 from force2geo.store.lmdb_store import Shard
 from force2geo.store.record import Record, RecordError
 

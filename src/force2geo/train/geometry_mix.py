@@ -18,7 +18,7 @@ from force2geo.train.snapshots import unseen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from force2geo.store.conformers import Conformers
+    from force2geo.training_data.conformers import Conformers
 
 
 @dataclass

@@ -14,7 +14,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.files import reading
 from force2geo.potentials.batch import Batch, on_device, spans
-from force2geo.store.packed import COLUMNS, SPLITS
+from force2geo.training_data.packed import COLUMNS, SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 from force2geo.cli import main
-from force2geo.datasets.export import logs_of
+from force2geo.curation import curate as module
+from force2geo.curation.curate import curate
+from force2geo.curation.identifiers import Identifiers
+from force2geo.curation.statistics import statistics
 from force2geo.errors import UserError
+from force2geo.interchange.export import logs_of
 from force2geo.logs.log import Log
-from force2geo.store import curate as module
-from force2geo.store.curate import curate
-from force2geo.store.identifiers import Identifiers
 from force2geo.store.lmdb_store import read_shard
-from force2geo.store.statistics import statistics
 
 
 class KilledError(BaseException):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from force2geo.store.level import Level
-    from force2geo.store.packed import PackedWriter
+    from force2geo.training_data.packed import PackedWriter
 
 CHARGE_STATES = ((0, 1),)
 """Charge and multiplicity of what is packed if nothing is said: the networks take neither as an

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from force2geo.store.levels import Level
+    from force2geo.curation.levels import Level
 
 _SLAB = 1 << 20  # rows copied at once
 

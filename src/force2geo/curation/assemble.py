@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.store.identity import contradiction
+from force2geo.curation.identity import contradiction
 from force2geo.store.level import level_of
 from force2geo.trajectory import PATH_STAGES, POINT_SETS, Stage, Trajectory
 

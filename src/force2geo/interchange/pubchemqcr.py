@@ -17,7 +17,7 @@ import numpy as np
 
 from force2geo.elements import SYMBOLS, atomic_number
 from force2geo.errors import UserError
-from force2geo.store.plain_pickle import PlainPickleError, loads
+from force2geo.interchange.plain_pickle import PlainPickleError, loads
 from force2geo.trajectory import Stage, Trajectory
 
 if TYPE_CHECKING:

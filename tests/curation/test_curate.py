@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from force2geo.cli import main
-from force2geo.datasets.export import logs_of, write_shard
-from force2geo.datasets.protocol import read_protocol
+from force2geo.curation.curate import curate
+from force2geo.curation.identifiers import Identifiers
 from force2geo.errors import UserError
+from force2geo.interchange.export import logs_of, write_shard
+from force2geo.interchange.protocol import read_protocol
 from force2geo.logs import parse_log
 from force2geo.logs.names import NamePattern
-from force2geo.store.curate import curate
-from force2geo.store.identifiers import Identifiers
 from force2geo.store.lmdb_store import Shard, read_shard
 from force2geo.units import HARTREE_TO_EV
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from force2geo.curation.curate import REJECT_COLUMNS, reject_row
+from force2geo.curation.identity import contradiction, inchi_contents, read_molecule
 from force2geo.files import atomic_path, printable, write_table
+from force2geo.interchange import pubchemqcr
 from force2geo.locks import locked
-from force2geo.store import pubchemqcr
-from force2geo.store.curate import REJECT_COLUMNS, reject_row
-from force2geo.store.identity import contradiction, inchi_contents, read_molecule
 from force2geo.store.index import write_index
 from force2geo.store.joined import joined
 from force2geo.store.lmdb_store import RawWriter, StoreWriter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from force2geo.store.identifiers import Identifiers
+    from force2geo.curation.identifiers import Identifiers
     from force2geo.trajectory import Trajectory
 
 _COMMIT_BYTES = 1 << 25

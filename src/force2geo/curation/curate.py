@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from force2geo.curation.assemble import RejectedError, add_log, in_order
 from force2geo.errors import UserError
 from force2geo.files import (
     folder_fingerprint,
@@ -16,7 +17,6 @@ from force2geo.files import (
 from force2geo.locks import locked
 from force2geo.logs import LogError, parse_log
 from force2geo.logs.archives import Entry, iterate_logs
-from force2geo.store.assemble import RejectedError, add_log, in_order
 from force2geo.store.index import write_index
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Trajectory
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from force2geo.curation.identifiers import Identifiers
     from force2geo.logs.names import NamePattern
-    from force2geo.store.identifiers import Identifiers
 
 REJECT_COLUMNS = ("source", "file", "cid", "stage", "offset", "reason", "atoms", "steps", "kind")
 """`kind` says what a row is about: a `log` left out, a `file` that is no log, the `archive` itself,

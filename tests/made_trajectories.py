@@ -11,7 +11,7 @@ from force2geo.logs.names import LogName, NamePattern
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
 
-CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 BASIS = {"b3lyp": "6-31g*", "hf": "sto-6g", "pm3": "pm3"}
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.curation.curate import REJECT_COLUMNS, reject_row
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, reading
-from force2geo.store.curate import REJECT_COLUMNS, reject_row
 from force2geo.store.index import index_row, schema, write_rows
 from force2geo.store.joined import joined_with_sources
 

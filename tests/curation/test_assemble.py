@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from force2geo.store.assemble import RejectedError, add_log
+from force2geo.curation.assemble import RejectedError, add_log
 from force2geo.trajectory import Trajectory
 
 

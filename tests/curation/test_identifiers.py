@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from force2geo.curation.identifiers import Identifiers
+from force2geo.curation.identity import read_molecule
 from force2geo.errors import UserError
-from force2geo.store.identifiers import Identifiers
-from force2geo.store.identity import read_molecule
 from force2geo.store.index import index_row
 from force2geo.trajectory import Trajectory
 

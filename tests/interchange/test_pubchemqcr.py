@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.store import plain_pickle
+from force2geo.interchange import plain_pickle
+from force2geo.interchange.pubchemqcr import PublishedFormatError, decode, encode
+from force2geo.interchange.published import export_shards
 from force2geo.store.lmdb_store import Shard, StoreWriter
-from force2geo.store.pubchemqcr import PublishedFormatError, decode, encode
-from force2geo.store.published import export_shards
 from force2geo.trajectory import Trajectory
 
 

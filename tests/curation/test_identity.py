@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from force2geo.store.identity import contradiction, formula, inchi_contents
+from force2geo.curation.identity import contradiction, formula, inchi_contents
 
 CONTENTS = {
     "InChI=1S/H2O/h1H2": ({1: 2, 8: 1}, 0),

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from force2geo.datasets.export import logs_of, shards
-from force2geo.datasets.protocol import read_protocol
+from force2geo.interchange.export import logs_of, shards
+from force2geo.interchange.protocol import read_protocol
 from force2geo.trajectory import Stage, Trajectory
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.store.levels import Level, align, fit_levels, level_of, mixed_levels
+from force2geo.curation.levels import Level, align, fit_levels, level_of, mixed_levels
 from force2geo.trajectory import Trajectory
 from force2geo.units import HARTREE_TO_EV
 

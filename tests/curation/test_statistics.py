@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from force2geo.store.curate import REJECT_COLUMNS
+from force2geo.curation.curate import REJECT_COLUMNS
+from force2geo.curation.statistics import statistics
 from force2geo.store.index import schema, write_rows
-from force2geo.store.statistics import statistics
 
 STAGES = ("pm3", "hf", "dft_1st", "dft_2nd", "dft_points")
 

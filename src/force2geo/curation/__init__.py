@@ -1,0 +1,1 @@
+"""From logs to a store: assembling, identities, merging, statistics."""

@@ -1,0 +1,1 @@
+"""What is trained and relaxed: packed snapshots, molecules with their geometries."""
