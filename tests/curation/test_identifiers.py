@@ -6,8 +6,8 @@ import pytest
 
 from force2geo.curation.identifiers import Identifiers
 from force2geo.curation.identity import read_molecule
+from force2geo.curation.index import index_row
 from force2geo.errors import UserError
-from force2geo.store.index import index_row
 from force2geo.trajectory import Trajectory
 
 WATER, BENZENE = "InChI=1S/H2O/h1H2", "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from force2geo.curation.curate import REJECT_COLUMNS
+from force2geo.curation.index import schema, write_rows
 from force2geo.curation.statistics import statistics
-from force2geo.store.index import schema, write_rows
 
 STAGES = ("pm3", "hf", "dft_1st", "dft_2nd", "dft_points")
 
@@ -80,7 +80,7 @@ def test_counts_means_and_histograms(files):
 
 
 def test_rows_are_written_in_pieces_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr("force2geo.store.index._ROWS", 2)
+    monkeypatch.setattr("force2geo.curation.index._ROWS", 2)
     with pq.ParquetWriter(tmp_path / "i.parquet", schema()) as writer:
         assert write_rows(writer, iter(ROWS)) == 3
     found = pq.ParquetFile(tmp_path / "i.parquet")

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from force2geo.commands.arguments import selected, shards_of
+    from force2geo.curation.joined import joined
     from force2geo.curation.merge import shard_files
     from force2geo.files import atomic_path, record_provenance
     from force2geo.select.embed import embed_like, parse
-    from force2geo.store.joined import joined
     from force2geo.training_data.conformers import GEOMETRIES, Conformers, write_conformers
     from force2geo.trajectory import PATH_STAGES
     from force2geo.units import HARTREE_TO_EV

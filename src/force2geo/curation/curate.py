@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from force2geo.curation.assemble import RejectedError, add_log, in_order
+from force2geo.curation.index import write_index
 from force2geo.errors import UserError
 from force2geo.files import (
     folder_fingerprint,
@@ -17,7 +18,6 @@ from force2geo.files import (
 from force2geo.locks import locked
 from force2geo.logs import LogError, parse_log
 from force2geo.logs.archives import Entry, iterate_logs
-from force2geo.store.index import write_index
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Trajectory
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.store.joined import joined
+from force2geo.curation.joined import joined
 from force2geo.store.level import Level, level_of
 from force2geo.units import HARTREE_TO_EV
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.curation.curate import REJECT_COLUMNS, reject_row
+from force2geo.curation.index import index_row, schema, write_rows
+from force2geo.curation.joined import joined_with_sources
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, reading
-from force2geo.store.index import index_row, schema, write_rows
-from force2geo.store.joined import joined_with_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

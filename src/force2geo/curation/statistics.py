@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from force2geo.store.index import BREAK_NOTE
+from force2geo.curation.index import BREAK_NOTE
 from force2geo.trajectory import PATH_STAGES, POINT_SETS
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.curation.joined import join, undecoded
 from force2geo.curation.levels import mixed_levels
 from force2geo.dft.level import Level as PyscfLevel
 from force2geo.dft.single_points import converge
-from force2geo.store.joined import join, undecoded
 from force2geo.store.level import Level, level_of
 from force2geo.store.lmdb_store import Shard
 from force2geo.trajectory import PATH_STAGES, POINT_SETS

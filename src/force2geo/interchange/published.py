@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from force2geo.curation.curate import REJECT_COLUMNS, reject_row
 from force2geo.curation.identity import contradiction, inchi_contents, read_molecule
+from force2geo.curation.index import write_index
+from force2geo.curation.joined import joined
 from force2geo.files import atomic_path, printable, write_table
 from force2geo.interchange import pubchemqcr
 from force2geo.locks import locked
-from force2geo.store.index import write_index
-from force2geo.store.joined import joined
 from force2geo.store.lmdb_store import RawWriter, StoreWriter
 
 if TYPE_CHECKING:

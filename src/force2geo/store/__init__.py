@@ -1,1 +1,1 @@
-"""Trajectories on disk: records, shards and their index."""
+"""Trajectories on disk: records and shards."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.store.joined import joined
+from force2geo.curation.joined import joined
 from force2geo.store.level import level_of
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from force2geo.cli import main
+from force2geo.curation.index import write_index
+from force2geo.curation.joined import joined, joined_with_sources
 from force2geo.curation.merge import merge
 from force2geo.errors import UserError
 from force2geo.interchange import pubchemqcr
 from force2geo.store import lmdb_store
-from force2geo.store.index import write_index
-from force2geo.store.joined import joined, joined_with_sources
 from force2geo.store.lmdb_store import Shard
 from force2geo.trajectory import Trajectory
 from force2geo.units import HARTREE_TO_EV

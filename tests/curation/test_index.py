@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.store.index import breaks, index_row
+from force2geo.curation.index import breaks, index_row
 from force2geo.trajectory import Trajectory
 
 Z = np.array([8, 1, 1], dtype=np.uint8)
