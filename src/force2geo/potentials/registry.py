@@ -6,33 +6,24 @@ nobody's way.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from force2geo.errors import UserError
-from force2geo.potentials import backbones, unimported
+from force2geo.potentials import unimported
 from force2geo.potentials.backbone import Backbone, Statistics
+from force2geo.registered import Registry
 from force2geo.settings import read
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-GROUP = "force2geo.backbones"
-_OWN = backbones.__name__
+REGISTRY = Registry(
+    "backbone",
+    "force2geo.potentials.backbones",
+    "BACKBONE",
+    "force2geo.backbones",
+    lambda name: unimported.about(name).get("extra") or name,
+)
+names = REGISTRY.names
 # Before a network was a name of its own, the published PaiNN was a variant of another.
 _VARIANTS = {("painn", "published"): "painn_published"}
-
-
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def names() -> list[str]:
-    """Return the names of all backbones, installed or not; of two of one name ours counts."""
-    own = {info.name for info in pkgutil.iter_modules(backbones.__path__)}
-    return sorted(own | set(_registered()))
 
 
 def find(name: str) -> type[Backbone]:
@@ -40,21 +31,7 @@ def find(name: str) -> type[Backbone]:
 
     `UserError` for an unknown name, and with the extra to install where its package is missing.
     """
-    if name not in names():
-        raise UserError(f"backbone: unknown name '{name}', choose one of {', '.join(names())}")
-    own = any(info.name == name for info in pkgutil.iter_modules(backbones.__path__))
-    try:
-        if own:
-            found = importlib.import_module(f"{_OWN}.{name}").BACKBONE
-        else:
-            found = _registered()[name].load()
-    except ImportError as error:
-        extra = unimported.about(name).get("extra") or name
-        raise UserError(
-            f"backbone {name}: {error}; `pip install 'force2geo[{extra}]'` installs what it needs"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Backbone)):
-        raise UserError(f"backbone {name}: {found!r} is no subclass of Backbone")
+    found: type[Backbone] = REGISTRY.find(name, Backbone)
     return found
 
 
