@@ -4,7 +4,9 @@ rule dft:
         relaxed=f"{RUN}/relax/d_opt{{other}}.h5",
         conformers=f"{RUN}/packed/downstream.h5",
         # The starts and references that all have in common are then in the cache.
-        first=lambda wildcards: f"{RUN}/dft/d_opt.csv" if wildcards.other else [],
+        first=lambda wildcards: (
+            f"{RUN}/dft/d_opt.csv" if wildcards.other and has(config, "pretrain") else []
+        ),
     output:
         f"{RUN}/dft/d_opt{{other}}.csv",
     log:

@@ -9,11 +9,8 @@ OWN = "Force2Geo"
 
 
 def compared(config: dict[str, Any], kind: str) -> list[str]:
-    """Return the potentials compared that have a `calculator`, `checkpoint` or `training`.
-
-    A name with nothing under it, which takes a row away, is none.
-    """
-    return [name for name, entry in config.get("compare", {}).items() if entry and kind in entry]
+    """Return the potentials compared that have a `calculator`, `checkpoint` or `training`."""
+    return [name for name, entry in config["compare"].items() if kind in entry]
 
 
 def others(config: dict[str, Any]) -> list[str]:
@@ -25,4 +22,5 @@ def others(config: dict[str, Any]) -> list[str]:
 def judged(config: dict[str, Any]) -> dict[str, str]:
     """Return the tables of D_opt's molecules, one by potential, within the run's folder."""
     tables = {name: f"judged/d_opt.{name}.csv" for name in others(config)}
-    return {OWN: "judged/d_opt.csv"} | tables
+    own = {OWN: "judged/d_opt.csv"} if "pretrain" in config else {}
+    return own | tables

@@ -26,8 +26,8 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
     from force2geo.plan.relaxations import OWN, compared, judged
     from force2geo.plan.trainings import path
 
-    others = compared(config, "training")
-    trained = {OWN: "pretrain"} | {name: f"pretrain.{name}" for name in others}
+    trained = {OWN: "pretrain"} if "pretrain" in config else {}
+    trained |= {name: f"pretrain.{name}" for name in compared(config, "training")}
     metrics = {_TRAINING + row: path(config, name, "metrics.json") for row, name in trained.items()}
     return {"files": {**judged(config), **metrics}}
 
