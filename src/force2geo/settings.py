@@ -17,6 +17,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from force2geo.errors import UserError
@@ -38,7 +39,7 @@ LEFT_OUT: Any = _LeftOut()
 """Default of a key that is in the plain values only where it is given."""
 
 
-class Mistake(UserError):
+class SettingError(UserError):
     """A wrong value, missing or unknown key: where it stands, what is said, what is `known`."""
 
     def __init__(self, path: tuple[str, ...], says: str, known: tuple[str, ...] = ()) -> None:
@@ -89,15 +90,18 @@ def setting(says: str, default: Any = MISSING, *, unit: str = "", **bounds: Any)
 
 def hints(cls: Any) -> dict[str, Any]:
     """Return the types of a settings class's fields, annotations included."""
+    return _hints(cls)
+
+
+@lru_cache
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
 def required(cls: Any) -> list[str]:
     """Return the keys of a settings class that must be given."""
     return [
-        one.name
-        for one in fields(cls)
-        if one.default is MISSING and one.default_factory is MISSING
+        one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING
     ]
 
 
@@ -105,7 +109,7 @@ def read(cls: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     """Return `values` as settings of a class; `UserError` names, after `where`, a wrong key."""
     try:
         return parse(cls, values)
-    except Mistake as wrong:
+    except SettingError as wrong:
         *above, key = wrong.path
         if wrong.known:
             inside = "".join(f" '{'.'.join(above)}':" for _ in above[:1])
@@ -116,16 +120,16 @@ def read(cls: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
 
 
 def parse(cls: type[Kind], values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Kind:
-    """Return `values`, which stand at `path`, as settings of a class; `Mistake` of a wrong one."""
+    """Return `values`, which stand at `path`, as settings of a class; `SettingError` if not."""
     if not isinstance(values, Mapping):
-        raise Mistake(path, f"{_shown(values)}, not keys with values")
+        raise SettingError(path, f"{_shown(values)}, not keys with values")
     known = {one.name: one for one in fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise Mistake((*path, str(key)), "unknown", tuple(known))
+            raise SettingError((*path, str(key)), "unknown", tuple(known))
     for key in required(cls):
         if key not in values:
-            raise Mistake((*path, key), "missing")
+            raise SettingError((*path, key), "missing")
     kinds = hints(cls)
     return cls(
         **{
@@ -141,7 +145,7 @@ def members(kind: Any) -> tuple[Any, ...]:
 
 
 def _value(kind: Any, value: Any, bounds: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """Return a value as its type says; `Mistake` where it is none of that type."""
+    """Return a value as its type says; `SettingError` where it is none of that type."""
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value
@@ -151,22 +155,23 @@ def _value(kind: Any, value: Any, bounds: dict[str, Any], path: tuple[str, ...])
         return _one_of(members(kind), value, bounds, path)
     if origin is Literal:
         if value not in inside or isinstance(value, bool):
-            raise Mistake(path, f"{_shown(value)}, not one of {_listed(inside)}")
+            raise SettingError(path, f"{_shown(value)}, not one of {_listed(inside)}")
         return value
     if origin is tuple:
         return _list(inside, value, bounds, path)
     if origin is dict:
         return _by_name(inside[1], value, bounds, path)
     if dataclasses.is_dataclass(kind):
-        return parse(kind, value, path)
+        return parse(typing.cast("type[Any]", kind), value, path)
     if kind is float and _is_number(value):
         value = float(value)
     elif kind is float or type(value) is not kind:
-        raise Mistake(path, f"{_shown(value)}, not {_described(kind, bounds)}{_hint(kind, value)}")
+        said = f"{_described(kind, bounds)}{_hint(kind, value)}"
+        raise SettingError(path, f"{_shown(value)}, not {said}")
     if kind in (int, float) and not _within(value, bounds):
-        raise Mistake(path, f"{_shown(value)}, not {_described(kind, bounds)}")
+        raise SettingError(path, f"{_shown(value)}, not {_described(kind, bounds)}")
     if kind is str and not re.search(bounds.get("pattern", ""), value):
-        raise Mistake(path, f"{_shown(value)} does not match {bounds['pattern']}")
+        raise SettingError(path, f"{_shown(value)} does not match {bounds['pattern']}")
     return value
 
 
@@ -184,10 +189,11 @@ def _one_of(
     keyed = [kind for kind in kinds if kind in classes or typing.get_origin(kind) is dict]
     if isinstance(value, Mapping) and keyed:
         return _value(keyed[0], value, bounds, path)
+    wrong = SettingError(path, _neither(value, classes))
     for kind in (kind for kind in kinds if kind not in keyed):
         try:
             return _value(kind, value, bounds, path)
-        except Mistake as mistake:
+        except SettingError as mistake:
             wrong = mistake
     raise wrong
 
@@ -197,20 +203,26 @@ def _meant(classes: list[Any], value: Mapping[str, Any], path: tuple[str, ...]) 
     tags = [_tags(cls) for cls in classes]
     if all(tags):
         if "name" not in value:
-            raise Mistake((*path, "name"), f"missing, one of {_listed(sum(tags, ()))}")
+            raise SettingError((*path, "name"), f"missing, one of {_listed(sum(tags, ()))}")
         for cls, own in zip(classes, tags, strict=True):
             if value["name"] in own:
                 return cls
         named = f"{_shown(value['name'])}, not one of {_listed(sum(tags, ()))}"
-        raise Mistake((*path, "name"), named)
+        raise SettingError((*path, "name"), named)
     known = {one.name: None for cls in classes for one in fields(cls)}
     for key in value:
         if key not in known:
-            raise Mistake((*path, str(key)), "unknown", tuple(known))
+            raise SettingError((*path, str(key)), "unknown", tuple(known))
     for cls in classes:
         if set(required(cls)) <= set(value) <= {one.name for one in fields(cls)}:
             return cls
-    raise Mistake(path, f"not one of: {'; '.join(map(_asked, classes))}")
+    raise SettingError(path, _neither(value, classes))
+
+
+def _neither(value: Any, classes: list[Any]) -> str:
+    """Say what a value, which is none of several classes', could have been."""
+    given = ", ".join(value) or "nothing" if isinstance(value, Mapping) else _shown(value)
+    return f"{given}, not one of: {'; '.join(map(_asked, classes))}"
 
 
 def _tags(cls: Any) -> tuple[Any, ...]:
@@ -230,32 +242,32 @@ def _list(
 ) -> tuple[Any, ...]:
     """Return a list's members; a tuple of given length has a type for each."""
     if not isinstance(value, (list, tuple)):
-        raise Mistake(path, f"{_shown(value)}, not a list")
+        raise SettingError(path, f"{_shown(value)}, not a list")
     whole = {key: bounds.get(key) for key in ("minItems", "uniqueItems")}
     each = {key: limit for key, limit in bounds.items() if key not in whole}
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise Mistake(path, f"{_shown(value)}, not a list of {len(kinds)}")
+        raise SettingError(path, f"{_shown(value)}, not a list of {len(kinds)}")
     if len(value) < (whole["minItems"] or 0):
-        raise Mistake(path, f"{_shown(value)}, fewer than {whole['minItems']}")
+        raise SettingError(path, f"{_shown(value)}, fewer than {whole['minItems']}")
     found = tuple(
         _value(kind, one, each, (*path, str(place)))
         for place, (kind, one) in enumerate(zip(kinds, value, strict=True))
     )
     if whole["uniqueItems"] and any(one in found[:place] for place, one in enumerate(found)):
-        raise Mistake(path, f"{_shown(value)}, one of them twice")
+        raise SettingError(path, f"{_shown(value)}, one of them twice")
     return found
 
 
 def _by_name(kind: Any, value: Any, bounds: dict[str, Any], path: tuple[str, ...]) -> Any:
     if not isinstance(value, Mapping):
-        raise Mistake(path, f"{_shown(value)}, not names with values")
+        raise SettingError(path, f"{_shown(value)}, not names with values")
     pattern = bounds.get("propertyNames", {}).get("pattern", "")
     each = {key: limit for key, limit in bounds.items() if key != "propertyNames"}
     for name in value:
         if not isinstance(name, str) or not re.search(pattern, name):
-            raise Mistake((*path, str(name)), f"the name does not match {pattern or 'a text'}")
+            raise SettingError((*path, str(name)), f"the name does not match {pattern or 'a text'}")
     return {name: _value(kind, one, each, (*path, name)) for name, one in value.items()}
 
 

@@ -63,7 +63,7 @@ def _schema(kind: Any, bounds: dict[str, Any], definitions: dict[str, Any]) -> d
         held = _schema(inside[1], each, definitions)
         return {"type": "object", "additionalProperties": held or True} | names
     if dataclasses.is_dataclass(kind):
-        name = kind.__name__
+        name = typing.cast("type[Any]", kind).__name__
         if name not in definitions:
             definitions[name] = {}
             definitions[name] = {"description": (kind.__doc__ or "").split("\n")[0]} | _class(

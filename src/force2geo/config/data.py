@@ -34,7 +34,7 @@ class Generate:
     """Molecules of your own, relaxed by the PubChemQC protocol with open programs."""
 
     molecules: str = setting("list of molecules: .smi, or CSV with smiles or inchi")
-    shard_size: int = setting("molecules of a shard", 100, least=1)
+    shard_size: int = setting("molecules of a shard", 100, unit="molecules", least=1)
     force_threshold: float = setting(
         "largest force where the semi-empirical stage ends", 0.05, unit="eV/Å", above=0
     )
@@ -44,7 +44,7 @@ class Generate:
     gradient_rms: float = setting(
         "root mean square of the gradient where they end", 3.0e-4, unit="Hartree/bohr", above=0
     )
-    max_steps: int = setting("most steps of a stage", 200, least=1)
+    max_steps: int = setting("most steps of a stage", 200, unit="steps", least=1)
     density_fit: bool = setting("whether B3LYP fits the density", True)
     grid_level: int = setting("PySCF's grid of B3LYP", 2, least=0, most=9)
 
@@ -91,15 +91,22 @@ class Fractions:
 class Select:
     """The subset S, its splits, and the diverse test molecules D_opt."""
 
-    subset_size: int | None = setting("molecules in S, null for all", None, least=3)
+    subset_size: int | None = setting(
+        "molecules in S, null for all", None, unit="molecules", least=3
+    )
     subset_snapshots: int | None = setting(
-        "snapshots of the first DFT stage in S, null to leave them to chance", None, least=1
+        "snapshots of the first DFT stage in S, null to leave them to chance",
+        None,
+        unit="snapshots",
+        least=1,
     )
     test_sets: tuple[str, ...] = setting(
         "CSV files (inchikey, inchi or smiles) of test sets that pretraining must not see", ()
     )
     fractions: Fractions = setting("parts of a split", Fractions())
-    d_opt_size: int = setting("molecules in D_opt, chosen by MaxMin", 1000, least=1)
+    d_opt_size: int = setting(
+        "molecules in D_opt, chosen by MaxMin", 1000, unit="molecules", least=1
+    )
 
 
 _State = tuple[int, Annotated[int, limits(least=1)]]

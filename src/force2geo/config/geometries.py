@@ -17,8 +17,10 @@ class Relax:
     force_threshold: float = setting(
         "largest force of a relaxed geometry", 0.05, unit="eV/Å", above=0
     )
-    max_steps: int = setting("most steps", 500, least=1)
-    batch_atoms: int = setting("most atoms that move at once; changes no result", 4096, least=1)
+    max_steps: int = setting("most steps", 500, unit="steps", least=1)
+    batch_atoms: int = setting(
+        "most atoms that move at once; changes no result", 4096, unit="atoms", least=1
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from force2geo.config.checks import cross_check
 from force2geo.config.whole import Config
 from force2geo.errors import UserError
-from force2geo.settings import Mistake, parse, plain
+from force2geo.settings import SettingError, parse, plain
 
 
 class Resolved(dict[str, Any]):
@@ -25,7 +25,7 @@ def resolve(values: dict[str, Any], models: bool = True) -> Resolved:
     """
     try:
         config = parse(Config, values)
-    except Mistake as wrong:
+    except SettingError as wrong:
         where = ".".join(wrong.path)
         if wrong.known:
             known = ", ".join(sorted(wrong.known))

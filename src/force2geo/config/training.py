@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from force2geo.settings import LEFT_OUT, limits, setting
 from force2geo.train.recipes import RECIPES
 
 Error = Literal["mae", "mse", "rmse", "huber"]
-Recipe = Literal[tuple(RECIPES)]  # type: ignore[valid-type]
 Source = Literal["dft_1st", "dft_2nd", "dft_points", None]
+if TYPE_CHECKING:
+    Recipe = str
+else:
+    Recipe = Literal[tuple(RECIPES)]
 # The model's settings: `backbone`, its name, and what that backbone takes.
 Model = dict[str, Any]
 
@@ -56,7 +59,7 @@ class Plateau:
 
     name: Literal["plateau"] = setting("this schedule")
     factor: float = setting("what the rate is multiplied by", 0.5, above=0, below=1)
-    patience: int = setting("epochs without an improvement before", 2, least=0)
+    patience: int = setting("epochs without an improvement before", 2, unit="epochs", least=0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Step:
     """The rate falls every so many epochs."""
 
     name: Literal["step"] = setting("this schedule")
-    step_size: int = setting("epochs between", 40, least=1)
+    step_size: int = setting("epochs between", 40, unit="epochs", least=1)
     gamma: float = setting("what the rate is multiplied by", 0.5, above=0, below=1)
 
 
@@ -98,13 +101,18 @@ def _early_stop() -> Any:
     return setting(
         "epochs without an improvement that end the training; none where it is left out",
         LEFT_OUT,
+        unit="epochs",
         least=1,
     )
 
 
 def _batch_atoms() -> Any:
     return setting(
-        "most atoms of a batch, in place of batch_size, of molecules of like size", LEFT_OUT, least=1
+        "most atoms of a batch, in place of batch_size, of molecules of like size; by number of "
+        "molecules where it is left out",
+        LEFT_OUT,
+        unit="atoms",
+        least=1,
     )
 
 
@@ -125,8 +133,10 @@ class Benchmark:
         fewest=1,
         distinct=True,
     )
-    batch_size: dict[str, int] = setting("snapshots of a batch, by model", unit="snapshots", least=1)
-    epochs: int = setting("most epochs", 100, least=1)
+    batch_size: dict[str, int] = setting(
+        "snapshots of a batch, by model", unit="snapshots", least=1
+    )
+    epochs: int = setting("most epochs", 100, unit="epochs", least=1)
     loss: Loss = setting("what is minimised", Loss())
     reference: Literal["per_element", "mean"] = _reference()
     optimizer: Optimizer = setting("how", Optimizer())
@@ -147,7 +157,7 @@ class Pretrain:
         "stage whose snapshots validation and test are of, null for all", "dft_1st"
     )
     batch_size: int = setting("snapshots of a batch", 64, unit="snapshots", least=1)
-    epochs: int = setting("most epochs", 9, least=1)
+    epochs: int = setting("most epochs", 9, unit="epochs", least=1)
     loss: Loss = setting("what is minimised", Loss())
     reference: Literal["per_element", "mean"] = _reference()
     optimizer: Optimizer = setting("how", Optimizer(learning_rate=1.0e-3))
@@ -161,10 +171,13 @@ class Pretrain:
 
 @dataclass(frozen=True)
 class Otherwise:
-    """Keys of `pretrain` where another potential is trained otherwise; the rest is as there."""
+    """Keys of `pretrain` where another potential is trained otherwise; the rest is as there.
+
+    A loss, optimizer or schedule that is given takes the place of the whole one there.
+    """
 
     batch_size: int = setting("snapshots of a batch", LEFT_OUT, unit="snapshots", least=1)
-    epochs: int = setting("most epochs", LEFT_OUT, least=1)
+    epochs: int = setting("most epochs", LEFT_OUT, unit="epochs", least=1)
     loss: Loss = setting("what is minimised", LEFT_OUT)
     reference: Literal["per_element", "mean"] = setting("what energies are counted from", LEFT_OUT)
     optimizer: Optimizer = setting("how", LEFT_OUT)
@@ -180,7 +193,7 @@ class Otherwise:
 class Trained:
     """Epochs, optimiser and schedule of property models."""
 
-    epochs: int = setting("most epochs", 200, least=1)
+    epochs: int = setting("most epochs", 200, unit="epochs", least=1)
     optimizer: Optimizer = setting("how", Optimizer())
     schedule: Schedule = setting("how the learning rate changes", _STEP)
 

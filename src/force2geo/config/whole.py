@@ -28,7 +28,8 @@ class Tracking:
     """Where trainings can be watched."""
 
     uri: str = setting(
-        "an MLflow server's address or database, nothing for none", "sqlite:///results/mlflow.db"
+        "an MLflow server's address or database, an empty text for none",
+        "sqlite:///results/mlflow.db",
     )
     experiment: str = setting("MLflow's experiment", "force2geo", matches=".")
 
@@ -37,7 +38,7 @@ class Tracking:
 class Config:
     """A run. A section without a default that is left out, or null, has no jobs."""
 
-    run: str = setting("its name: results go to results/<run>", matches=r"^[A-Za-z0-9_-]+$")
+    run: str = setting("its name: results go to `results/RUN`", matches=r"^[A-Za-z0-9_-]+$")
     seed: int = setting("of all that is drawn", 7, least=0)
     raw: Raw | None = setting("logs that are there", None)
     generate: Generate | None = setting("molecules of your own", None)
@@ -60,7 +61,11 @@ class Config:
     )
     dft: Dft = setting("single points", Dft())
     property: Property | None = setting("property models", None)
-    tables: tuple[str, ...] = setting("of src/force2geo/tables, on the page", (), distinct=True)
-    figures: tuple[str, ...] = setting("of src/force2geo/figures, on the page", (), distinct=True)
+    tables: tuple[str, ...] = setting(
+        "on the page, files of src/force2geo/tables", (), distinct=True
+    )
+    figures: tuple[str, ...] = setting(
+        "on the page, files of src/force2geo/figures", (), distinct=True
+    )
     resources: Resources = setting("what jobs use", Resources())
     tracking: Tracking = setting("where trainings can be watched", Tracking())
