@@ -57,10 +57,10 @@ def test_shipped_configs_are_valid(config, schema, repository):
 
 def test_charge_states_are_packed_as_the_config_says(config, schema):
     for use in ("benchmark", "pretrain"):
-        config["pack"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
+        config["data"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
     check(config, schema)
-    packed = stage_settings(config, "pack")
-    assert packed["pretrain"]["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
+    packed = stage_settings(config, "data/pretrain")
+    assert packed["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,29 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
         ({"pretrain": {"optimizer": {"name": "sgd"}}}, "pretrain.optimizer.name: 'sgd'"),
         ({"pretrain": {"schedule": {"name": "step"}}}, "pretrain.schedule: '"),
         ({"run": "a/b"}, "run: 'a/b'"),
-        ({"pack": {"pretrain": {"charge_states": [[0, 0]]}}}, "pack.pretrain.charge_states.0.1: 0"),
-        ({"pack": {"pretrain": {"charge_states": [1, 2]}}}, "pack.pretrain.charge_states.0: 1"),
-        ({"pack": {"benchmark": {"charge_states": []}}}, "pack.benchmark.charge_states: []"),
-        ({"pack": {"pretrain": {"charges": []}}}, "unknown key 'pack.pretrain.charges'"),
+        (
+            {"data": {"pretrain": {"charge_states": [[0, 0]]}}},
+            "data.pretrain: data set pubchemqcr: charge_states: give pairs",
+        ),
+        (
+            {"data": {"pretrain": {"charge_states": [1, 2]}}},
+            "data.pretrain: data set pubchemqcr: 'charge_states' is 1, not a list",
+        ),
+        ({"data": {"benchmark": {"charge_states": []}}}, "charge_states: give pairs"),
+        ({"data": {"pretrain": {"charges": []}}}, "pubchemqcr: it takes no 'charges', only"),
+        ({"data": {"pretrain": {"sources": ["b3lyp"]}}}, "'sources' is 'b3lyp', not one of pm3"),
+        ({"data": {"pretrain": {"from": "qm99"}}}, "data.pretrain: data set: unknown name 'qm99'"),
+        ({"data": {"pretrain": {"as": "graphs"}}}, "data.pretrain.as: 'graphs'"),
+        (
+            {"data": {"own": {"from": "rmd17", "as": "molecules", "folder": "."}}},
+            "data.own: data set rmd17: has no molecules, only snapshots",
+        ),
+        (
+            {"data": {"own": {"from": "rmd17", "folder": "nowhere"}}},
+            "data.own: no such file 'nowhere/aspirin_train_01.xyz.gz'; rMD17 is to be had from",
+        ),
+        ({"benchmark": {"data": "own"}}, "benchmark.data: 'own' is not described under data"),
+        ({"property": {"data": "pretrain"}}, "property.data: 'pretrain' has no molecules"),
         ({"raw": {"logs": ["/nowhere"]}}, "raw.logs[0]: no such file or folder '/nowhere'"),
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
@@ -145,6 +164,7 @@ def everything(config):
     shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
     trained = [f"train/{name}" for name in trainings(config)]
     others = [f"compare/{name}" for name in compared(config, "calculator")]
+    others += [f"data/{name}" for name in config["data"]]
     return {job: stage_settings(config, job) for job in (*STAGES, *trained, *others, *shown)}
 
 
@@ -160,6 +180,9 @@ def everything(config):
           "train/property.scaffold.schnet"}),
         ({"benchmark": {"batch_size": {"painn": 7}}}, {"train/benchmark.painn"}),
         ({"benchmark": {"backbones": ["painn"]}}, {"table/table2", "figure/benchmark"}),
+        ({"data": {"pretrain": {"sources": ["dft_1st"]}}}, {"data/pretrain", "audit"}),
+        ({"data": {"other": {"from": "pubchemqcr", "as": "molecules", "split": "d_opt"}}}, set()),
+        ({"pretrain": {"data": "benchmark"}}, {"train/pretrain"}),
         ({"pretrain": {"epochs": 7}}, {"train/pretrain"}),
         ({"property": {"noise": 0.2}},
          {f"train/property.{split}.geometry_{name}" for split in ("random", "scaffold")
@@ -181,7 +204,7 @@ def test_a_changed_value_changes_the_jobs_that_depend_on_it(config, change, jobs
 def test_the_seed_is_in_what_is_drawn(config):
     config["seed"] = 8
     drawn = {job for job, settings in everything(config).items() if settings.get("seed") == 8}
-    assert drawn == {"audit", "select", "conformers", *(
+    assert drawn == {"audit", "select", "data/downstream", *(
         f"train/{name}" for name in trainings(config)
     )}  # fmt: skip
 

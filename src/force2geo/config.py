@@ -15,6 +15,7 @@ from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.logs.names import NamePattern
 from force2geo.molecules import read_molecules
+from force2geo.plan.data import data_settings, stages_together
 from force2geo.plan.relaxations import OWN, compared
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import model, pretraining, trainings
@@ -25,8 +26,6 @@ STAGES = (
     "statistics",
     "audit",
     "select",
-    "pack",
-    "conformers",
     "relax",
     "dft",
     "report",
@@ -71,6 +70,7 @@ def check(config: dict[str, Any], schema_path: Path, models: bool = True) -> Non
         )
     _check_potentials(config)
     if models:
+        _check_data(config)
         _check_models(config)
     for kind in KINDS:
         unknown = [name for name in config[f"{kind}s"] if name not in names(kind)]
@@ -136,6 +136,33 @@ def _check_potentials(config: dict[str, Any]) -> None:
         wrong = missing_import(config["compare"][name]["calculator"])
         if wrong:
             raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _check_data(config: dict[str, Any]) -> None:
+    """Check the settings of data sets, that their files are there, and what names refer to."""
+    from force2geo.training_data import registry
+
+    for name, entry in config["data"].items():
+        try:
+            data = registry.build(entry)
+        except UserError as error:
+            raise UserError(f"config: data.{name}: {error}") from None
+        for file in data.files():
+            if not (data.folder() / file.path).exists():
+                raise UserError(
+                    f"config: data.{name}: no such file '{data.folder() / file.path}'; "
+                    f"{data.about.title} is to be had from {data.about.source}"
+                )
+    for section, default, kind in (
+        ("benchmark", "benchmark", "snapshots"),
+        ("pretrain", "pretrain", "snapshots"),
+        ("property", "downstream", "molecules"),
+    ):
+        name = config[section].get("data", default)
+        if name not in config["data"]:
+            raise UserError(f"config: {section}.data: '{name}' is not described under data")
+        if registry.kind(config["data"][name]) != kind:
+            raise UserError(f"config: {section}.data: '{name}' has no {kind}")
 
 
 def _check_models(config: dict[str, Any]) -> None:
@@ -255,12 +282,14 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `train/NAME` is a training, `compare/NAME` the relaxation by a calculator, `table/NAME` and
-    `figure/NAME` what one is made of.
+    `data/NAME` is a data set, `train/NAME` a training, `compare/NAME` the relaxation by a
+    calculator, `table/NAME` and `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
         return trainings(config)[name]
+    if stage == "data":
+        return data_settings(config, name, list(shard_sources(config)))
     if stage in KINDS:
         return request(config, stage, name)
     if stage == "report":
@@ -275,11 +304,11 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     if stage == "generate":
         for key in ("molecules", "shard_size"):
             del settings[key]
-    if stage in ("statistics", "audit", "pack", "conformers"):
+    if stage in ("statistics", "audit"):
         settings["shards"] = list(shard_sources(config))
     if stage == "audit":
-        settings["uses"] = {use: entry["sources"] for use, entry in config["pack"].items()}
-    if stage in ("audit", "select", "conformers"):
+        settings["uses"] = stages_together(config)
+    if stage in ("audit", "select"):
         settings["seed"] = config["seed"]
     if stage == "select":
         settings["splits"] = sorted(config["property"]["splits"])
