@@ -142,9 +142,9 @@ class PubChemQCR(DataSet):
                     stage.positions[whole],
                     energies,
                     stage.gradients[whole] * GRADIENT_TO_FORCE,
-                    source,
                     part_of[trajectory.cid],
                     level,
+                    source,
                     *state,
                 )
         if not packed.total():

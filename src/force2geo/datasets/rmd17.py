@@ -39,8 +39,8 @@ _FILES = {
         (804027, "7034d5bbed934d44a10e3d502cea949b1a29b615215fe4472f68faa57b60efa1"),
     ),
     "toluene": (
-        (671138, "3ed10b2461b938b430f02b605c69c5075b56bf02cbc42d1d0e80ccfdcd2a086d"),
-        (671304, "dba504480b6c709018cff1155ddb305eaa69fcd197594d7529e3182ed26b6413"),
+        (671304, "3ed10b2461b938b430f02b605c69c5075b56bf02cbc42d1d0e80ccfdcd2a086d"),
+        (671138, "dba504480b6c709018cff1155ddb305eaa69fcd197594d7529e3182ed26b6413"),
     ),
 }
 _FRAMES = 1000  # of each file
@@ -104,7 +104,7 @@ class RMD17(DataSet):
             for part, file, rows in parts:
                 numbers, positions, energies, forces = read[file]
                 yield Frames(
-                    name, numbers, positions[rows], energies[rows], forces[rows], "rmd17", part,
+                    name, numbers, positions[rows], energies[rows], forces[rows], part,
                     self.about.level,
                 )  # fmt: skip
 

@@ -57,9 +57,9 @@ class Frames(NamedTuple):
     positions: np.ndarray
     energies: np.ndarray
     forces: np.ndarray
-    source: str
     part: str
     level: Level | str
+    source: str = "all"
     charge: int = 0
     multiplicity: int = 1
 
@@ -107,8 +107,8 @@ class DataSet(ABC):
         """Return the published files that these settings read."""
 
     def sources(self) -> list[str]:
-        """Return the names that its snapshots' sources have."""
-        return [type(self).__module__.rpartition(".")[2]]
+        """Return the kinds of snapshots there are, by name: stages of a relaxation, say."""
+        return ["all"]
 
     def snapshots(self) -> Iterator[Frames]:
         """Yield snapshots, molecule by molecule."""
