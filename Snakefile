@@ -22,6 +22,7 @@ from force2geo.config import (
 )
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
+from force2geo.plan.data import data_set_needs, published_files
 from force2geo.plan.relaxations import compared, others
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
@@ -98,7 +99,7 @@ include: "workflow/rules/curate.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/select.smk"
-include: "workflow/rules/pack.smk"
+include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/relax.smk"
 include: "workflow/rules/dft.smk"

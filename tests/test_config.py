@@ -28,6 +28,7 @@ from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
 from force2geo.train.recipes import RECIPES
 
+SHARDS = [f"shard_{i:03d}" for i in range(12)]
 SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 
 
@@ -63,10 +64,10 @@ def test_table3_is_the_demo_with_more_rows(config, repository):
 
 def test_charge_states_are_packed_as_the_config_says(config):
     for use in ("benchmark", "pretrain"):
-        config["pack"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
+        config["data"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
     resolve(config)
-    packed = stage_settings(config, "pack")
-    assert packed["pretrain"]["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
+    packed = stage_settings(config, "data/pretrain")
+    assert packed["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +86,29 @@ def test_charge_states_are_packed_as_the_config_says(config):
             "pretrain.schedule.name: 'linear', not one of plateau, step, cosine",
         ),
         ({"run": "a/b"}, "run: 'a/b'"),
-        ({"pack": {"pretrain": {"charge_states": [[0, 0]]}}}, "pack.pretrain.charge_states.0.1: 0"),
-        ({"pack": {"pretrain": {"charge_states": [1, 2]}}}, "pack.pretrain.charge_states.0: 1"),
-        ({"pack": {"benchmark": {"charge_states": []}}}, "pack.benchmark.charge_states: []"),
-        ({"pack": {"pretrain": {"charges": []}}}, "unknown key 'pack.pretrain.charges'"),
+        (
+            {"data": {"pretrain": {"charge_states": [[0, 0]]}}},
+            "data.pretrain: data set pubchemqcr: charge_states: give pairs",
+        ),
+        (
+            {"data": {"pretrain": {"charge_states": [1, 2]}}},
+            "data.pretrain: data set pubchemqcr: 'charge_states.0' is 1, not a list",
+        ),
+        ({"data": {"benchmark": {"charge_states": []}}}, "charge_states: give pairs"),
+        ({"data": {"pretrain": {"charges": []}}}, "pubchemqcr: it takes no 'charges', only"),
+        ({"data": {"pretrain": {"sources": ["b3lyp"]}}}, "'sources.0' is 'b3lyp', not one of pm3"),
+        ({"data": {"pretrain": {"from": "qm99"}}}, "data.pretrain: data set: unknown name 'qm99'"),
+        ({"data": {"pretrain": {"as": "graphs"}}}, "data.pretrain.as: 'graphs'"),
+        (
+            {"data": {"own": {"from": "rmd17", "as": "molecules", "folder": "."}}},
+            "data.own: data set rmd17: has no molecules, only snapshots",
+        ),
+        (
+            {"data": {"own": {"from": "rmd17", "folder": "nowhere"}}},
+            "data.own: no such file 'nowhere/aspirin_train_01.xyz.gz'; rMD17 is to be had from",
+        ),
+        ({"benchmark": {"data": "own"}}, "benchmark.data: 'own' is not described under data"),
+        ({"property": {"data": "pretrain"}}, "property.data: 'pretrain' has no molecules"),
         ({"raw": {"logs": ["/nowhere"]}}, "raw.logs[0]: no such file or folder '/nowhere'"),
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
@@ -159,7 +179,9 @@ def test_charge_states_are_packed_as_the_config_says(config):
         ({"raw": {"logs": "demo"}}, "raw.logs: 'demo', not a list"),
         ({"run": None}, "run: None, not a text"),
         # Sections that are there need others.
-        ({"raw": None}, "benchmark: there are no data for it, neither raw.logs nor generate"),
+        ({"raw": None}, "benchmark.data: 'benchmark' is made of logs, and neither raw.logs nor"),
+        ({"data": {"x": {"split": "random"}}}, "data.x.from: missing, the name of a data set"),
+        ({"data": None}, "data: None, not names with values"),
         ({"pretrain": None}, "property.recipes: force2prop needs the section pretrain"),
         ({"pretrain": None, "property": None}, "tables: table4: the configuration has no section"),
         ({"models": {"schnet": None}}, "models.schnet: None, not names with values"),
@@ -178,6 +200,7 @@ def everything(config):
     shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
     trained = [f"train/{name}" for name in trainings(config)]
     others = [f"compare/{name}" for name in compared(config, "calculator")]
+    others += [f"data/{name}" for name in config["data"]]
     return {job: stage_settings(config, job) for job in (*STAGES, *trained, *others, *shown)}
 
 
@@ -193,6 +216,9 @@ def everything(config):
           "train/property.scaffold.schnet"}),
         ({"benchmark": {"batch_size": {"painn": 7}}}, {"train/benchmark.painn"}),
         ({"benchmark": {"backbones": ["painn"]}}, {"table/table2", "figure/benchmark"}),
+        ({"data": {"pretrain": {"sources": ["dft_1st"]}}}, {"data/pretrain", "audit"}),
+        ({"data": {"other": {"from": "pubchemqcr", "as": "molecules", "split": "d_opt"}}}, set()),
+        ({"pretrain": {"data": "benchmark"}}, {"train/pretrain"}),
         ({"pretrain": {"epochs": 7}}, {"train/pretrain"}),
         ({"property": {"noise": 0.2}},
          {f"train/property.{split}.geometry_{name}" for split in ("random", "scaffold")
@@ -214,7 +240,7 @@ def test_a_changed_value_changes_the_jobs_that_depend_on_it(config, change, jobs
 def test_the_seed_is_in_what_is_drawn(config):
     config["seed"] = 8
     drawn = {job for job, settings in everything(config).items() if settings.get("seed") == 8}
-    assert drawn == {"audit", "select", "conformers", *(
+    assert drawn == {"audit", "select", "data/downstream", *(
         f"train/{name}" for name in trainings(config)
     )}  # fmt: skip
 
@@ -327,7 +353,6 @@ def test_what_a_run_lacks_is_in_no_stage_s_settings(config):
     found = resolve(kept | {"tables": ["table2", "table3"], "figures": []}, models=False)
     assert stage_settings(found, "report")["lacks"] == ["pretrain"]
     assert stage_settings(found, "select")["splits"] == []
-    assert stage_settings(found, "audit")["uses"] == {"benchmark": ["dft_1st"]}
     assert stage_settings(found, "table/table3")["files"] == {
         "GFN2-xTB": "judged/d_opt.GFN2-xTB.csv"
     }
@@ -372,10 +397,12 @@ def test_little_has_to_be_said_and_the_paper_s_values_are_the_defaults(repositor
         "method": "b3lyp5", "basis": "6-31g*", "cartesian": True, "density_fit": False,
         "grid_level": 3, "conv_tol": 1e-8, "time_limit": 1800, "memory_limit": None,
     }  # fmt: skip
-    assert stage_settings(found, "pack")["pretrain"] == {
-        "split": "pretrain",
-        "sources": ["dft_1st"],
-    }
+    assert stage_settings(found, "data/pretrain") == {
+        "from": "pubchemqcr", "split": "pretrain", "sources": ["dft_1st"], "shards": SHARDS,
+    }  # fmt: skip
+    assert stage_settings(found, "data/downstream") == {
+        "from": "pubchemqcr", "as": "molecules", "split": "subset", "shards": SHARDS, "seed": 7,
+    }  # fmt: skip
 
 
 def test_generating_has_the_defaults_of_the_library(config, tmp_path):

@@ -41,7 +41,7 @@ def test_an_editor_takes_what_is_shipped_and_marks_what_is_wrong(repository):
         ("compare", {"x": {"training": {}}}),
         ("compare", {"x y": {"checkpoint": "a.pt"}}),
         ("property", {"recipes": ["magic"]}),
-        ("pack", {"pretrain": {"split": "random", "charge_states": [[0, 0]]}}),
+        ("data", {"x y": {"from": "pubchemqcr"}}),
         ("runs", 1),
     ):
         assert not validator.is_valid({"run": "x", key: wrong}), (key, wrong)
@@ -64,7 +64,7 @@ def test_every_key_has_a_meaning_on_the_page():
     found = list(keys(Config))
     assert len(found) > 100
     sections = [one for one in dataclasses.fields(Config) if f"\n## {one.name}\n" in page]
-    assert {"raw", "generate", "pack", "pretrain", "dft"} < {one.name for one in sections}
+    assert {"raw", "generate", "select", "pretrain", "dft"} < {one.name for one in sections}
     for one in found:
         if one in sections:
             continue

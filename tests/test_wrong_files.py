@@ -9,7 +9,7 @@ import pytest
 
 from force2geo.cli import main
 
-PACK = "--settings pack.json --use x --selection selection.json --store store --out o.h5"
+PACK = "--settings pack.json --selection selection.json --store store --out o.h5"
 CONFORMERS = "--settings s.json --selection selection.json --store store --out o.h5"
 PROPERTY = "--data c.h5 --selection selection.json --out o.pt"
 STATISTICS = "--store store --index o.parquet --rejects o.csv --out o.json"
@@ -18,11 +18,11 @@ EXPORT = "--molecules m.csv --raw raw --out o"
 CALLS = [
     ("i.parquet", "select --settings select.json --index i.parquet --out o.json"),
     ("select.json", "select --settings select.json --index i.parquet --out o.json"),
-    ("selection.json", f"pack {PACK}"),
-    ("pack.json", f"pack {PACK}"),
-    ("store/s.lmdb", f"pack {PACK}"),
-    ("selection.json", f"conformers {CONFORMERS}"),
-    ("store/s.lmdb", f"conformers {CONFORMERS}"),
+    ("selection.json", f"data {PACK}"),
+    ("pack.json", f"data {PACK}"),
+    ("store/s.lmdb", f"data {PACK}"),
+    ("selection.json", f"data {CONFORMERS}"),
+    ("store/s.lmdb", f"data {CONFORMERS}"),
     ("store/s.index.parquet", f"statistics {STATISTICS}"),
     ("store/s.lmdb", "audit --store store --out o.json"),
     ("x.h5", "train --settings t.json --data x.h5 --out o.pt"),
@@ -52,10 +52,10 @@ PROPERTIES = {
 }  # fmt: skip
 GOOD = {
     "selection.json": {"random": {"train": [], "val": [], "test": []}, "subset": [], "d_opt": []},
-    "pack.json": {"x": {"split": "random", "sources": ["hf"]}},
+    "pack.json": {"from": "pubchemqcr", "split": "random", "sources": ["hf"]},
     "select.json": {"test_sets": []},
     "outside.json": {"test_sets": ["t.csv"]},
-    "s.json": {"seed": 1},
+    "s.json": {"from": "pubchemqcr", "as": "molecules", "split": "subset", "seed": 1},
     "t.json": TRAINING,
     "p.json": PROPERTIES,
     "g.json": PROPERTIES | {"geometry": "force2geo", "start": "x", "mixed": True},

@@ -9,19 +9,17 @@ result goes into rmd17.json beside those of the other molecules.
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 from ase import units
-from ase.io import read
 
+from force2geo.datasets.rmd17 import frames
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential
 from force2geo.train.engine import fit
@@ -33,9 +31,6 @@ from force2geo.train.scratch import discard
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.packed import PackedWriter
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from machine import describe, write
 
@@ -44,32 +39,21 @@ PUBLISHED = {"ethanol": 0.224, "malonaldehyde": 0.319, "aspirin": 0.338}
 _POINTS = 100  # of a curve
 
 
-def frames(path: Path) -> list[Atoms]:
-    """Return the frames of an extended XYZ file whose energies are called Energy."""
-    text = gzip.decompress(path.read_bytes()).decode()
-    return read(io.StringIO(text.replace("Energy=", "energy=")), index=":", format="extxyz")
-
-
 def pack(data: Path, molecule: str, validation: int, seed: int, target: Path) -> Snapshots:
     """Write the molecule's frames as packed snapshots with their splits and return them."""
     train = frames(data / f"{molecule}_train_01.xyz.gz")
     test = frames(data / f"{molecule}_test_01.xyz.gz")
-    order = np.random.default_rng(seed).permutation(len(train))
+    order = np.random.default_rng(seed).permutation(len(train[2]))
     sets = {
-        "val": [train[i] for i in order[:validation]],
-        "train": [train[i] for i in order[validation:]],
-        "test": test,
+        "val": (train, order[:validation]),
+        "train": (train, order[validation:]),
+        "test": (test, slice(None)),
     }
     writer = PackedWriter(target, ["md"])
-    for number, (split, members) in enumerate(sets.items()):
+    for number, (split, (file, rows)) in enumerate(sets.items()):
+        numbers, positions, energies, forces = file
         writer.add(
-            f"{number:09d}",
-            members[0].numbers,
-            np.array([m.positions for m in members]),
-            np.array([m.get_potential_energy() for m in members]),
-            np.array([m.get_forces() for m in members]),
-            "md",
-            split,
+            f"{number:09d}", numbers, positions[rows], energies[rows], forces[rows], "md", split
         )
     writer.close()
     return Snapshots.read(target)

@@ -16,6 +16,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import MISSING, field, fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union
@@ -84,7 +85,7 @@ def setting(says: str, default: Any = MISSING, *, unit: str = "", **bounds: Any)
     """
     about = {"says": says, "unit": unit, "limits": limits(**bounds)}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), kw_only=True, metadata=about)
+        return field(default_factory=lambda: deepcopy(default), kw_only=True, metadata=about)
     return field(default=default, kw_only=True, metadata=about)
 
 

@@ -226,8 +226,8 @@ def test_commands_from_logs_to_packed(tmp_path, trajectories, capsys):
     write_shard(trajectories, tmp_path / "shard.tar.xz")
     pattern = r"(?P<cid>\d{9})\.(?P<stage>\w+?)(?:\.\d+\.(?P<origin>[\w.]+))?\.log$"
     (tmp_path / "curate.json").write_text(json.dumps({"name_pattern": pattern}))
-    entry = {"split": "random", "sources": ["dft_1st", "dft_points"]}
-    (tmp_path / "pack.json").write_text(json.dumps({"pretrain": entry, "shards": ["one", "two"]}))
+    entry = {"from": "pubchemqcr", "split": "random", "sources": ["dft_1st", "dft_points"]}
+    (tmp_path / "pack.json").write_text(json.dumps(entry | {"shards": ["one", "two"]}))
     split = {"train": ["000000297"], "val": ["000000962"], "test": []}
     (tmp_path / "selection.json").write_text(json.dumps({"random": split}))
     p = lambda name: str(tmp_path / name)  # noqa: E731
@@ -250,7 +250,7 @@ def test_commands_from_logs_to_packed(tmp_path, trajectories, capsys):
     assert "earlier shard" in (tmp_path / "rejects.csv").read_text()
     assert (tmp_path / "figures/elements.png").stat().st_size > 5000
     assert main([
-        "pack", "--settings", p("pack.json"), "--use", "pretrain", "--selection",
+        "data", "--settings", p("pack.json"), "--selection",
         p("selection.json"), "--store", p("store"), "--out", p("x.h5"),
     ]) == 0  # fmt: skip
     assert "14 snapshots of pyscf b3lyp(vwn5)/6-31g*, Cartesian" in capsys.readouterr().out

@@ -87,9 +87,10 @@ def test_the_reference_geometry_is_of_the_stage_that_the_gap_is_of(
         )
     write_shard_file(tmp_path / "s.lmdb", trajectories)
     (tmp_path / "selection.json").write_text(json.dumps({"subset": ["000000962"]}))
-    (tmp_path / "settings.json").write_text(json.dumps({"seed": 1}))
+    entry = {"from": "pubchemqcr", "as": "molecules", "split": "subset", "seed": 1}
+    (tmp_path / "settings.json").write_text(json.dumps(entry))
     assert main([
-        "conformers", "--settings", str(tmp_path / "settings.json"), "--selection",
+        "data", "--settings", str(tmp_path / "settings.json"), "--selection",
         str(tmp_path / "selection.json"), "--store", str(tmp_path), "--out",
         str(tmp_path / "d.h5"),
     ]) == 0  # fmt: skip

@@ -59,7 +59,11 @@ def test_index_pack_conformers_and_export_see_all_stages(by_stage, trajectories,
     p = lambda name: str(by_stage / name)  # noqa: E731
     settings = {"shards": list(STAGES), "seed": 1}
     use = {"split": "random", "sources": ["hf", "dft_1st"]}
-    (by_stage / "settings.json").write_text(json.dumps(settings | {"pretrain": use}))
+    (by_stage / "settings.json").write_text(json.dumps(settings))
+    shards = {"from": "pubchemqcr", "shards": settings["shards"]}
+    (by_stage / "pack.json").write_text(json.dumps(shards | use))
+    molecules = shards | {"as": "molecules", "split": "subset", "seed": settings["seed"]}
+    (by_stage / "molecules.json").write_text(json.dumps(molecules))
     split = {"train": ["000000297"], "val": ["000000962"], "test": []}
     subset = {"random": split, "subset": ["000000297", "000000962"]}
     (by_stage / "selection.json").write_text(json.dumps(subset))
@@ -79,8 +83,8 @@ def test_index_pack_conformers_and_export_see_all_stages(by_stage, trajectories,
     assert (numbers["trajectories"], numbers["snapshots"]) == (2, 24)
     assert (by_stage / "rejects.csv").read_text().count("\n") == 1
 
-    selected = [*common, "--selection", p("selection.json")]
-    assert main(["pack", *selected, "--use", "pretrain", "--out", p("x.h5")]) == 0
+    selected = ["--store", p(""), "--selection", p("selection.json")]
+    assert main(["data", "--settings", p("pack.json"), *selected, "--out", p("x.h5")]) == 0
     with h5py.File(by_stage / "x.h5") as file:
         expected = [
             energy * HARTREE_TO_EV
@@ -90,7 +94,8 @@ def test_index_pack_conformers_and_export_see_all_stages(by_stage, trajectories,
         ]
         np.testing.assert_allclose(file["energy"][:], expected, rtol=1e-12)
         assert file["source"][:].tolist() == 2 * [0, 0, 0, 1, 1, 1, 1, 1]
-    assert main(["conformers", *selected, "--out", p("downstream.h5")]) == 0
+    settings = ["--settings", p("molecules.json")]
+    assert main(["data", *settings, *selected, "--out", p("downstream.h5")]) == 0
     with h5py.File(by_stage / "downstream.h5") as file:
         assert file["cid"][:].tolist() == [b"000000297", b"000000962"]
         stages = [t.stages["dft_1st"] for t in trajectories]

@@ -58,10 +58,10 @@ def store(folder, stages, write_shard_file, **more):
 
 
 def pack(folder, **more):
-    use = {"split": "random", "sources": ["dft_1st"], **more}
-    (folder / "pack.json").write_text(json.dumps({"pretrain": use}))
+    use = {"from": "pubchemqcr", "split": "random", "sources": ["dft_1st"], **more}
+    (folder / "pack.json").write_text(json.dumps(use))
     return main([
-        "pack", "--settings", str(folder / "pack.json"), "--use", "pretrain", "--selection",
+        "data", "--settings", str(folder / "pack.json"), "--selection",
         str(folder / "selection.json"), "--store", str(folder), "--out", str(folder / "x.h5"),
     ])  # fmt: skip
 

@@ -222,10 +222,10 @@ def test_mixed_scales_are_warned_of_and_packed_on_one(tmp_path, capsys):
     import h5py
 
     for aligned in (False, True):
-        use = {"split": "random", "sources": ["dft_1st"], "reference_per_level": aligned}
-        (tmp_path / "pack.json").write_text(json.dumps({"pretrain": use}))
+        use = {"from": "pubchemqcr", "split": "random", "reference_per_level": aligned}
+        (tmp_path / "pack.json").write_text(json.dumps(use))
         assert main([
-            "pack", "--settings", str(tmp_path / "pack.json"), "--use", "pretrain", "--selection",
+            "data", "--settings", str(tmp_path / "pack.json"), "--selection",
             str(tmp_path / "selection.json"), "--store", str(tmp_path),
             "--out", str(tmp_path / f"{aligned}.h5"),
         ]) == 0  # fmt: skip

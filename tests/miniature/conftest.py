@@ -65,6 +65,7 @@ class Miniature:
         config = resolve(config)
         shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
         trained = [f"train/{name}" for name in trainings(config)]
+        trained += [f"data/{name}" for name in config["data"]]
         for stage in (*STAGES, *trained, *shown, "compare/Springs"):
             settings = stage_settings(config, stage)
             if "shards" in settings:
@@ -122,8 +123,8 @@ def selection(selected):
 def packed(selected):
     for use in ("benchmark", "pretrain"):
         selected(
-            "pack", "--use", use, "--selection", "@selection.json", "--store", "@store",
-            "--out", f"@packed/{use}.h5",
+            "data", "--selection", "@selection.json", "--store", "@store",
+            "--out", f"@packed/{use}.h5", settings=f"data/{use}",
         )  # fmt: skip
     return selected
 
@@ -131,8 +132,8 @@ def packed(selected):
 @pytest.fixture(scope="session")
 def downstream(selected):
     selected(
-        "conformers", "--selection", "@selection.json", "--store", "@store",
-        "--out", "@packed/downstream.h5",
+        "data", "--selection", "@selection.json", "--store", "@store",
+        "--out", "@packed/downstream.h5", settings="data/downstream",
     )  # fmt: skip
     return selected
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from force2geo.select.embed import embed_like
 from force2geo.select.superpose import rmsd, superpose
+from force2geo.training_data.embed import embed_like
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,13 +7,13 @@ import pytest
 
 # Which rules read an artifact, the settings (checked below) apart.
 READ_BY = {
-    "store/shard_000.lmdb": {"audit", "pack", "conformers"},
+    "store/shard_000.lmdb": {"audit", "data"},
     "store/shard_000.index.parquet": {"statistics"},
     "store/shard_000.rejects.csv": {"statistics"},
     "store/index.parquet": {"select"},
     "store/statistics.json": {"table", "figure", "report"},
     "store/audit.json": {"report"},
-    "selection.json": {"pack", "conformers", "relax", "compare", "train"},
+    "selection.json": {"data", "relax", "compare", "train"},
     "packed/benchmark.h5": {"train"},
     "packed/pretrain.h5": {"train"},
     "packed/downstream.h5": {"relax", "compare", "dft", "train", "judge"},
@@ -110,6 +110,9 @@ def settings_of(rule, outputs):
         (first, *_) = sorted(outputs)
         kind, name = first.split("/")
         return f"{kind.removesuffix('s')}/{name.rpartition('.')[0]}"
+    if rule == "data":
+        (path,) = outputs
+        return f"data/{path.removeprefix('packed/').removesuffix('.h5')}"
     if rule == "compare":
         (path,) = outputs
         return f"compare/{path.removeprefix('relax/d_opt.').removesuffix('.h5')}"
@@ -141,7 +144,7 @@ def test_tables_and_figures_read_no_more_than_they_show(jobs):
 def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snakemake):
     text = snakemake(checkout, "-nF", "table2")
     assert set(re.findall(r"^(?:local)?rule (\w+):", text, re.M)) == {
-        "settings", "curate", "statistics", "select", "pack", "train", "table", "table2",
+        "settings", "curate", "statistics", "select", "data", "train", "table", "table2",
     }  # fmt: skip
     assert "rule figure:" in snakemake(checkout, "-nF", "figure_residual")
     text = snakemake(checkout, "-nF", "all_tables")

@@ -8,6 +8,7 @@ rule settings:
             re.escape(stage)
             for stage in [
                 *STAGES,
+                *(f"data/{name}" for name in config["data"]),
                 *(f"train/{name}" for name in TRAININGS),
                 *(f"compare/{name}" for name in CALCULATORS),
                 *(f"{kind}/{name}" for kind in KINDS for name in shown_names(kind)),

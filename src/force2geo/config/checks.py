@@ -10,10 +10,15 @@ from typing import Any
 from force2geo.config.stages import shard_sources
 from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
+from force2geo.plan.data import data_set_needs
 from force2geo.plan.relaxations import OWN, compared
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import model, pretraining
 from force2geo.train.recipes import RECIPES
+from force2geo.training_data import registry
+
+KINDS_OF_DATA = ("snapshots", "molecules")
+_TAKEN = {"benchmark": "snapshots", "pretrain": "snapshots", "property": "molecules"}
 
 
 def cross_check(config: dict[str, Any], models: bool) -> None:
@@ -31,6 +36,7 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
         )
     _references(config)
     _compared(config)
+    _data(config, models)
     if models:
         _models(config)
     _shown(config)
@@ -72,12 +78,6 @@ def _references(config: dict[str, Any]) -> None:
         for name, one in recipes.items():
             if one.start == "potential" or one.geometry == "force2geo":
                 raise UserError(f"config: property.recipes: {name} needs the section pretrain")
-    sections = [key for key in ("benchmark", "pretrain", "property", "compare") if config.get(key)]
-    if sections and not shard_sources(config):
-        raise UserError(
-            f"config: {sections[0]}: there are no data for it, neither raw.logs nor "
-            "generate.molecules is given"
-        )
 
 
 def _compared(config: dict[str, Any]) -> None:
@@ -93,6 +93,43 @@ def _compared(config: dict[str, Any]) -> None:
         wrong = missing_import(config["compare"][name]["calculator"])
         if wrong:
             raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _data(config: dict[str, Any], files: bool) -> None:
+    """Check settings of data sets and what sections take of them; with `files`, that these exist."""
+    for name, entry in config["data"].items():
+        if "from" not in entry:
+            raise UserError(f"config: data.{name}.from: missing, the name of a data set")
+        if entry.get("as", KINDS_OF_DATA[0]) not in KINDS_OF_DATA:
+            said = f"{entry['as']!r}, not one of {', '.join(KINDS_OF_DATA)}"
+            raise UserError(f"config: data.{name}.as: {said}")
+        try:
+            data = registry.build(entry)
+        except UserError as error:
+            raise UserError(f"config: data.{name}: {error}") from None
+        for file in data.files() if files else []:
+            if not (data.folder() / file.path).exists():
+                raise UserError(
+                    f"config: data.{name}: no such file '{data.folder() / file.path}'; "
+                    f"{data.about.title} is to be had from {data.about.source}"
+                )
+    taken = {
+        f"{section}.data": (config[section]["data"], kind)
+        for section, kind in _TAKEN.items()
+        if section in config
+    }
+    if config["compare"]:
+        taken["compare"] = ("downstream", "molecules")
+    for key, (name, kind) in taken.items():
+        if name not in config["data"]:
+            raise UserError(f"config: {key}: '{name}' is not described under data")
+        if registry.kind(config["data"][name]) != kind:
+            raise UserError(f"config: {key}: '{name}' has no {kind}")
+        if "store" in data_set_needs(config, name) and not shard_sources(config):
+            raise UserError(
+                f"config: {key}: '{name}' is made of logs, and neither raw.logs nor "
+                "generate.molecules is given"
+            )
 
 
 def _models(config: dict[str, Any]) -> None:

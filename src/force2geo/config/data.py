@@ -1,13 +1,21 @@
-"""Settings from logs to packed training data."""
+"""Settings from logs to training data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from force2geo.settings import LEFT_OUT, limits, setting
+from force2geo.settings import limits, setting
 
 Stage = Literal["pm3", "hf", "dft_1st", "dft_2nd", "dft_points"]
+# An entry's settings: `from`, the name of its data set, what it is read `as`, and what that takes.
+Entry = dict[str, Any]
+# As in the paper.
+ENTRIES: dict[str, Entry] = {
+    "benchmark": {"from": "pubchemqcr", "split": "random", "sources": ["dft_1st"]},
+    "pretrain": {"from": "pubchemqcr", "split": "pretrain", "sources": ["dft_1st"]},
+    "downstream": {"from": "pubchemqcr", "as": "molecules", "split": "subset"},
+}
 # The layout of PubChemQC's archives.
 _NAMES = (
     r"(?:^|/)(?P<cid>\d{9})/(?P=cid)\.(?P<stage>pm3|hf|dft_1st|dft_2nd|dft_points)"
@@ -107,36 +115,3 @@ class Select:
     d_opt_size: int = setting(
         "molecules in D_opt, chosen by MaxMin", 1000, unit="molecules", least=1
     )
-
-
-_State = tuple[int, Annotated[int, limits(least=1)]]
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Snapshots to train on."""
-
-    split: Literal["random", "scaffold", "pretrain"] = setting("split of the molecules")
-    sources: tuple[Stage, ...] = setting(
-        "stages they are of", ("dft_1st",), fewest=1, distinct=True
-    )
-    reference_per_level: bool = setting(
-        "whether reference energies are fitted to each level of theory, and all are packed on "
-        "the scale of the most frequent one",
-        LEFT_OUT,
-    )
-    charge_states: tuple[_State, ...] = setting(
-        "charge and multiplicity of the molecules packed; neutral singlets where it is left out, "
-        "since the networks have neither as an input",
-        LEFT_OUT,
-        fewest=1,
-        distinct=True,
-    )
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Packed training data."""
-
-    benchmark: Packed = setting("of the benchmark", Packed(split="random"))
-    pretrain: Packed = setting("of the potential", Packed(split="pretrain"))

@@ -11,6 +11,7 @@ from force2geo.errors import UserError
 from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
+from force2geo.plan.data import data_settings, stages_together
 from force2geo.plan.shown import KINDS, request
 from force2geo.plan.trainings import trainings
 
@@ -20,8 +21,6 @@ STAGES = (
     "statistics",
     "audit",
     "select",
-    "pack",
-    "conformers",
     "relax",
     "dft",
     "report",
@@ -107,12 +106,14 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `train/NAME` is a training, `compare/NAME` the relaxation by a calculator, `table/NAME` and
-    `figure/NAME` what one is made of.
+    `data/NAME` is a data set, `train/NAME` a training, `compare/NAME` the relaxation by a
+    calculator, `table/NAME` and `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
         return trainings(config)[name]
+    if stage == "data":
+        return data_settings(config, name, list(shard_sources(config)))
     if stage in KINDS:
         return request(config, stage, name)
     if stage == "report":
@@ -130,12 +131,11 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     if stage == "generate":
         for key in ("molecules", "shard_size"):
             settings.pop(key, None)
-    if stage in ("statistics", "audit", "pack", "conformers"):
+    if stage in ("statistics", "audit"):
         settings["shards"] = list(shard_sources(config))
     if stage == "audit":
-        uses = {use: entry for use, entry in config["pack"].items() if use in config}
-        settings["uses"] = {use: entry["sources"] for use, entry in uses.items()}
-    if stage in ("audit", "select", "conformers"):
+        settings["uses"] = stages_together(config)
+    if stage in ("audit", "select"):
         settings["seed"] = config["seed"]
     if stage == "select":
         settings["splits"] = sorted(config.get("property", {}).get("splits", []))

@@ -146,6 +146,7 @@ class Benchmark:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    data: str = setting("name of the snapshots, under `data`", "benchmark")
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ class Pretrain:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    data: str = setting("name of the snapshots, under `data`", "pretrain")
 
 
 @dataclass(frozen=True)
@@ -238,3 +240,4 @@ class Property:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    data: str = setting("name of the molecules, under `data`", "downstream")

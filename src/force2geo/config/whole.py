@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from force2geo.config.data import Audit, Curate, Generate, Pack, Raw, Select
+from force2geo.config.data import ENTRIES, Audit, Curate, Entry, Generate, Raw, Select
 from force2geo.config.geometries import Compared, Dft, Relax
 from force2geo.config.training import Benchmark, Model, Pretrain, Property
 from force2geo.settings import setting
@@ -45,7 +45,12 @@ class Config:
     curate: Curate = setting("what the logs' paths say", Curate())
     audit: Audit = setting("which level the energies are at", Audit())
     select: Select = setting("subset, splits and D_opt", Select())
-    pack: Pack = setting("training data", Pack())
+    data: dict[str, Entry] = setting(
+        "data sets by name: `from` the set of that name, with what it takes (force2geo datasets "
+        "lists them), and, where it is read as either, `as` snapshots or molecules",
+        ENTRIES,
+        names=r"^[A-Za-z0-9_-]+$",
+    )
     models: dict[str, Model] = setting(
         "settings of networks by name: of the backbone of that name, or of the one under "
         "`backbone` (force2geo backbones lists them and what they take)",

@@ -33,7 +33,7 @@ def mixed_levels(levels: Counter[Level]) -> str:
     names = "; ".join(f"{count} of {level}" for level, count in levels.most_common())
     return (
         f"snapshots on {len(scales)} energy scales are together ({names}): set "
-        "reference_per_level in the pack settings, or choose sources of one scale"
+        "reference_per_level of the data set, or choose sources of one scale"
     )
 
 

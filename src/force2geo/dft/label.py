@@ -19,7 +19,7 @@ from force2geo.dft.level import B3LYP, build_mean_field
 from force2geo.dft.limited import run_limited
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
-from force2geo.select.embed import embed
+from force2geo.training_data.embed import embed
 from force2geo.units import GRADIENT_TO_FORCE
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ def model(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _potential(config: dict[str, Any], section: dict[str, Any], data: str) -> dict[str, Any]:
     kept = {key: section[key] for key in (*_POTENTIAL, *_OPTIONAL) if key in section}
+    data = section.get("data", data)
     return {"objective": "energy_forces", "data": data, "seed": config["seed"], **kept}
 
 
@@ -67,7 +68,7 @@ def property_model(
     section, made = config["property"], RECIPES[recipe]
     record: dict[str, Any] = {
         "objective": "property",
-        "data": "downstream",
+        "data": section.get("data", "downstream"),
         "target": "gap",
         "split": split,
         "geometry": made.geometry,

@@ -69,7 +69,7 @@ def _kind(item: Any) -> str:
 def _of_smiles(smiles: str) -> Atoms:
     from rdkit import Chem
 
-    from force2geo.select.embed import embed
+    from force2geo.training_data.embed import embed
 
     if "." in smiles:
         raise UserError(f"'{smiles}' is of several molecules: give a structure with coordinates")

@@ -1,83 +1,98 @@
-"""From records to packed snapshots."""
+"""From a data set to the file that trainings and relaxations read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.curation.joined import joined
-from force2geo.store.level import level_of
-from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
+from force2geo.errors import UserError
+from force2geo.training_data.conformers import GEOMETRIES, Conformers, write_conformers
+from force2geo.training_data.embed import embed_like, parse
+from force2geo.training_data.packed import PackedWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
     from force2geo.store.level import Level
-    from force2geo.training_data.packed import PackedWriter
-
-CHARGE_STATES = ((0, 1),)
-"""Charge and multiplicity of what is packed if nothing is said: the networks take neither as an
-input, so that an ion's energies would be noise to them."""
+    from force2geo.training_data.dataset import DataSet, Molecule
 
 
-@dataclass
-class Packed:
-    """What became of a split: snapshots written by level, and what was left out.
+def pack_snapshots(
+    data: DataSet, path: Path, progress: Callable[[int], Any] = lambda _: None
+) -> list[str]:
+    """Write a data set's snapshots; return how many there are of each level, a line each.
 
-    `unplaced` snapshots are of levels that no reference brings to the main scale, `incomplete`
-    ones have no energy or no gradient; `left_out` counts molecules by charge and multiplicity.
+    Memory stays flat as data grows.
     """
-
-    levels: Counter[Level] = field(default_factory=Counter)
-    unplaced: Counter[Level] = field(default_factory=Counter)
-    left_out: Counter[tuple[int, int]] = field(default_factory=Counter)
-    incomplete: int = 0
-
-
-def pack_trajectories(
-    writer: PackedWriter,
-    shards: Sequence[Path],
-    split_of: dict[str, str],
-    align: Callable[[Level, np.ndarray, np.ndarray], np.ndarray],
-    states: Container[tuple[int, int]] = CHARGE_STATES,
-    progress: Callable[[int], Any] = lambda _: None,
-) -> Packed:
-    """Write the molecules of a split whose charge and multiplicity are among `states`.
-
-    Of a molecule in several shards all stages are taken.
-    """
-    packed = Packed()
-    for trajectory in joined(shards, writer.sources, split_of):
+    writer = PackedWriter(path, data.sources())
+    levels: Counter[Level | str] = Counter()
+    for frames in data.snapshots():
         progress(1)
-        state = trajectory.charge, trajectory.multiplicity
-        if state not in states:
-            packed.left_out[state] += 1
-            continue
-        for source, stage in trajectory.stages.items():
-            whole = np.isfinite(stage.energies) & np.isfinite(stage.gradients).all(axis=(1, 2))
-            packed.incomplete += int((~whole).sum())
-            if not whole.any():
-                continue
-            level = level_of(stage)
-            energies = stage.energies[whole] * HARTREE_TO_EV
-            energies = align(level, trajectory.atomic_numbers, energies)
-            if np.isnan(energies).any():
-                packed.unplaced[level] += len(energies)
-                continue
-            packed.levels[level] += len(energies)
-            writer.add(
-                trajectory.cid,
-                trajectory.atomic_numbers,
-                stage.positions[whole],
-                energies,
-                stage.gradients[whole] * GRADIENT_TO_FORCE,
-                source,
-                split_of[trajectory.cid],
-                state,
-            )
-    return packed
+        levels[frames.level] += len(frames.energies)
+        writer.add(
+            frames.name,
+            frames.atomic_numbers,
+            frames.positions,
+            frames.energies,
+            frames.forces,
+            frames.source,
+            frames.part,
+            (frames.charge, frames.multiplicity),
+        )
+    if not levels.total():
+        raise UserError(f"{data.about.title}: it has no snapshot with these settings")
+    writer.close(data.level_references(), levels)
+    return [f"{count} snapshots of {level}" for level, count in levels.most_common()]
+
+
+def pack_molecules(
+    data: DataSet, path: Path, seed: int, progress: Callable[[int], Any] = lambda _: None
+) -> list[str]:
+    """Write a data set's molecules, each with an RDKit conformer; return what there is, in lines.
+
+    A molecule has its reference geometry under `dft`; its conformer, in the same order of atoms,
+    is the data set's own or else embedded from the SMILES or the InChI, NaN where that fails.
+    """
+    molecules: list[Molecule] = []
+    geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
+    without = 0
+    for molecule in data.molecules():
+        progress(1)
+        found = dict(molecule.geometries)
+        if "rdkit" not in found:
+            embedded = _embedded(molecule, seed)
+            without += embedded is None
+            if embedded is not None:
+                found["rdkit"] = embedded
+        for name, parts in geometry.items():
+            parts.append(found.get(name, np.full_like(found["dft"], np.nan)))
+        molecules.append(molecule)
+    if not molecules:
+        raise UserError(f"{data.about.title}: it has no molecule with these settings")
+    counts = [len(molecule.atomic_numbers) for molecule in molecules]
+    conformers = Conformers(
+        cids=[molecule.name for molecule in molecules],
+        ptr=np.concatenate([[0], np.cumsum(counts)]),
+        atomic_numbers=np.concatenate([molecule.atomic_numbers for molecule in molecules]),
+        gap=np.array([molecule.targets["gap"] for molecule in molecules]),
+        geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
+        charge=np.array([molecule.charge for molecule in molecules]),
+        multiplicity=np.array([molecule.multiplicity for molecule in molecules]),
+    )
+    write_conformers(path, conformers)
+    return [f"{len(molecules)} molecules, {without} without an RDKit conformer"]
+
+
+def _embedded(molecule: Molecule, seed: int) -> np.ndarray | None:
+    """Return a conformer (n,3) Å, drawn from the seed and the molecule's name."""
+    # As everywhere, the InChI counts where the SMILES says nothing.
+    text = molecule.smiles if parse(molecule.smiles) is not None else molecule.inchi
+    name = molecule.name
+    number = int(name) if name.isdigit() else int.from_bytes(sha256(name.encode()).digest()[:8])
+    own = int(np.random.default_rng([seed, number]).integers(2**31))
+    return embed_like(text, molecule.atomic_numbers, molecule.geometries["dft"], own)

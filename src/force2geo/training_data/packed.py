@@ -1,9 +1,10 @@
 """Packed snapshots: one HDF5 file of flat arrays that training maps into memory.
 
 Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `atomic_numbers`
-(N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,), `source`
+(N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,) the
+molecules' names, `source`
 (S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`. They lie contiguous and
-uncompressed, 25 bytes an atom and 27 a snapshot, so that a file larger than memory can be mapped.
+uncompressed, 25 bytes an atom and 34 a snapshot, so that a file larger than memory can be mapped.
 The attribute `charge_states` (K,2) lists each charge and multiplicity that is in the file,
 `packed_levels` the levels of theory, the most frequent first; `levels` are those of the rows of
 `level_references` (L,101) eV, by which energies were moved to one scale.
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from force2geo.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from force2geo.curation.levels import Level
 
 _SLAB = 1 << 20  # rows copied at once
+_NAME = 16  # bytes of a molecule's name; a CID has nine digits
 
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +37,7 @@ COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "positions": ((3,), "f4"),
     "forces": ((3,), "f4"),
     "energy": ((), "f8"),
-    "cid": ((), "S9"),
+    "cid": ((), f"S{_NAME}"),
     "source": ((), "u1"),
     "split": ((), "u1"),
     "ptr": ((), "i8"),
@@ -74,6 +78,9 @@ class PackedWriter:
 
         `state` is its charge and its multiplicity.
         """
+        name = cid.encode()
+        if len(name) > _NAME:
+            raise UserError(f"molecule '{cid}': its name has more than {_NAME} bytes")
         count, atoms = positions.shape[:2]
         if count:
             self._states.add(state)
@@ -82,7 +89,7 @@ class PackedWriter:
             "positions": positions.reshape(-1, 3).astype(np.float32),
             "forces": forces.reshape(-1, 3).astype(np.float32),
             "energy": energy,
-            "cid": np.full(count, cid.encode()),
+            "cid": np.full(count, name),
             "source": np.full(count, self.sources.index(source), dtype=np.uint8),
             "split": np.full(count, SPLITS.index(split), dtype=np.uint8),
             "ptr": self._atoms + atoms * np.arange(1, count + 1),
@@ -93,7 +100,7 @@ class PackedWriter:
     def close(
         self,
         references: dict[Level, np.ndarray] | None = None,
-        levels: Counter[Level] | None = None,
+        levels: Counter[Level | str] | None = None,
     ) -> None:
         """Write the file; `references` that moved its energies are kept as attributes.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.select.matching import Bonded, closest
+from force2geo.training_data.matching import Bonded, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from scipy.spatial.transform import Rotation
 
-from force2geo.select.embed import embed, embed_like
-from force2geo.select.matching import Bonded, closest
 from force2geo.select.superpose import rmsd
+from force2geo.training_data.embed import embed, embed_like
+from force2geo.training_data.matching import Bonded, closest
 
 # Trees, rings and both; many equivalent branches; lines; ions, radicals, fragments, one atom.
 MOLECULES = (

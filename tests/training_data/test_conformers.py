@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
-from force2geo.select.embed import embed
 from force2geo.store.lmdb_store import StoreWriter
+from force2geo.training_data.embed import embed
 from force2geo.trajectory import Stage, Trajectory
 
 
@@ -58,9 +58,10 @@ def downstream(tmp_path_factory):
     (folder / "selection.json").write_text(
         json.dumps({"subset": ["000000962", "000000223", "000003034", "000000298"]})
     )
-    (folder / "settings.json").write_text(json.dumps({"seed": 7, "shards": ["s"]}))
+    entry = {"from": "pubchemqcr", "as": "molecules", "split": "subset", "shards": ["s"]}
+    (folder / "settings.json").write_text(json.dumps(entry | {"seed": 7}))
     assert main([
-        "conformers", "--settings", str(folder / "settings.json"), "--selection",
+        "data", "--settings", str(folder / "settings.json"), "--selection",
         str(folder / "selection.json"), "--store", str(folder), "--out", str(folder / "d.h5"),
     ]) == 0  # fmt: skip
     with h5py.File(folder / "d.h5") as file:
