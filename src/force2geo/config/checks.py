@@ -96,7 +96,7 @@ def _compared(config: dict[str, Any]) -> None:
 
 
 def _data(config: dict[str, Any], files: bool) -> None:
-    """Check settings of data sets and what sections take of them; with `files`, that these exist."""
+    """Check settings of data sets and what sections take of them; with `files` that they exist."""
     for name, entry in config["data"].items():
         if "from" not in entry:
             raise UserError(f"config: data.{name}.from: missing, the name of a data set")
