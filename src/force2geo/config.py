@@ -116,9 +116,11 @@ def _check_potentials(config: dict[str, Any]) -> None:
         missing = [name for name in asked if name not in config["models"]]
         if missing:
             raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
-    for name in config["benchmark"]["backbones"]:
-        if name not in config["benchmark"]["batch_size"]:
-            raise UserError(f"config: benchmark.batch_size: has no value for '{name}'")
+    for key in ("batch_size", "epochs"):
+        values, asked = config["benchmark"][key], config["benchmark"]["backbones"]
+        missing = [name for name in asked if isinstance(values, dict) and name not in values]
+        if missing:
+            raise UserError(f"config: benchmark.{key}: has no value for '{missing[0]}'")
     if OWN in config.get("compare", {}):
         raise UserError(
             f"config: compare.{OWN}: that is the row of this run's own potential; choose "
