@@ -147,6 +147,10 @@ def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snake
         "settings", "curate", "statistics", "select", "data", "train", "table", "table2",
     }  # fmt: skip
     assert "rule figure:" in snakemake(checkout, "-nF", "figure_residual")
+    text = snakemake(checkout, "-nF", "table2", change={"benchmark": {"seeds": [7, 8]}})
+    assert set(re.findall(r"output: \S+/train/(benchmark[\w.]+)/model\.pt", text)) == {
+        "benchmark.schnet", "benchmark.schnet.seed8", "benchmark.painn", "benchmark.painn.seed8",
+    }  # fmt: skip
     text = snakemake(checkout, "-nF", "all_tables")
     assert len(re.findall(r"^rule table:", text, re.M)) == 6 and "rule figure:" not in text
 

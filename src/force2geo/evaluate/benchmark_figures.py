@@ -60,7 +60,8 @@ def costs_and_errors(runs: dict[str, list[dict[str, Any]]]) -> Figure:
             axis.errorbar(x, y, **bars, fmt="o", markersize=5, capsize=2, elinewidth=1, color=color)
         axis.set(xlabel=label, ylabel="" if place % 2 else "force RMSE (meV/Å)")
         axis.margins(0.14)
-        _logarithmic(axis)
+        if drawn[-1]:
+            _logarithmic(axis)
     # Where labels overlap is known once the axes have their places.
     figure.draw_without_rendering()
     for axis, points in zip(axes.flat, drawn, strict=True):

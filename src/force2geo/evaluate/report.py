@@ -83,6 +83,12 @@ def _table(path: Path, title: str) -> str:
     )
 
 
+def _heading(name: str, title: str) -> str:
+    """Return a table's title with its number, which one that is in no paper has not."""
+    number = name.removeprefix("table").strip("_").upper()
+    return f"Table {number}. {title}" if name.startswith("table") else title
+
+
 def _notes(markdown: Path) -> str:
     lines = markdown.read_text(encoding="utf-8").splitlines()
     notes = [line[2:] for line in lines if line.startswith("- ")]
@@ -246,10 +252,7 @@ def report(folder: Path, tables: Sequence[str], figures: Sequence[str]) -> str:
     for name in tables:
         path = folder / "tables" / f"{name}.csv"
         title = read_json(path.with_suffix(".json"))["title"]
-        number = name.removeprefix("table").strip("_").upper()
-        # A table of one's own has a name, no number.
-        heading = f"Table {number}. {title}" if name.startswith("table") else title
-        shown_tables += [_table(path, heading), _notes(path.with_suffix(".md"))]
+        shown_tables += [_table(path, _heading(name, title)), _notes(path.with_suffix(".md"))]
         if name == "table3":
             shown_tables.append(_molecules(folder))
     shown_figures = [
