@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.dft.level import B3LYP, build_mean_field
-from force2geo.dft.limited import run_limited
+from force2geo.dft.pool import run_tasks
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.training_data.embed import embed
@@ -174,7 +174,8 @@ def label(
 
     A column `multiplicity` may say what a SMILES cannot. Molecules that cannot be labelled go to
     `out/rejects.csv` and are not tried again. Returned are those that the next call tries again,
-    by CID, and why: their process died, or the machine had no memory or no room on its disk.
+    by CID in the list's order, and why: their process died, or the machine had no memory or no
+    room on its disk.
     """
     from tqdm import tqdm
 
@@ -190,17 +191,24 @@ def label(
             row["cid"], row["smiles"], row.get("inchi") or "", seed, out / f"{row['cid']}.npz",
             int(row["multiplicity"]) if row.get("multiplicity") else None, points,
         )
-        for row in rows if row["cid"] not in done
+        for row in rows
     ]  # fmt: skip
     left: dict[str, str] = {}
     with rejects.open("a", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        results = run_limited(_worker, tasks, max(1, workers))
-        for place, reason, error in tqdm(results, total=len(tasks), unit="molecule", disable=None):
-            cid = tasks[place][0]
-            if error:
-                left[cid] = error
-            elif reason:
-                writer.writerow([cid, reason])
+
+        def recall(place: int) -> str | None:
+            return "" if rows[place]["cid"] in done else None
+
+        def keep(place: int, reason: str) -> None:
+            if reason:
+                writer.writerow([rows[place]["cid"], reason])
                 handle.flush()
+
+        results = run_tasks(
+            _worker, tasks, max(1, workers), recall=recall, keep=keep, in_order=True
+        )
+        for place, _, error in tqdm(results, total=len(tasks), unit="molecule", disable=None):
+            if error:
+                left[rows[place]["cid"]] = error
     return left
