@@ -36,7 +36,7 @@ class LabelError(RuntimeError):
     """A molecule could not be labelled; the message says at which step and why."""
 
 
-def single_points(
+def energies_and_gradients(
     numbers: np.ndarray,
     geometries: list[np.ndarray],
     density: np.ndarray | None = None,
@@ -104,7 +104,7 @@ def label_molecule(
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     start = molecule.GetConformer().GetPositions()
     state = state_of(molecule, multiplicity)
-    first_energy, first_gradient, density = single_points(numbers, [start], None, *state)
+    first_energy, first_gradient, density = energies_and_gradients(numbers, [start], None, *state)
     estimate = downhill(start, first_gradient[0])
     scales = RATTLES
     if points - 1 < len(RATTLES):
@@ -112,7 +112,7 @@ def label_molecule(
     rattled = [estimate + rng.normal(scale=scale, size=start.shape) for scale in scales]
     energies, gradients = first_energy[:0], first_gradient[:0]
     if rattled:
-        energies, gradients, _ = single_points(numbers, rattled, density, *state)
+        energies, gradients, _ = energies_and_gradients(numbers, rattled, density, *state)
     record: dict[str, Any] = {
         "cid": np.array(cid),
         "z": numbers.astype(np.uint8),
