@@ -10,7 +10,7 @@ import pandas as pd
 from force2geo.errors import UserError
 from force2geo.evaluate.summaries import mean_interval, resampled
 from force2geo.files import reading
-from force2geo.select.superpose import rmsd
+from force2geo.superposition import rmsd
 from force2geo.units import HARTREE_TO_KCAL_MOL
 
 if TYPE_CHECKING:
