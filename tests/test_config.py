@@ -29,6 +29,7 @@ from force2geo.plan.trainings import trainings
 from force2geo.train.recipes import RECIPES
 
 SHARDS = [f"shard_{i:03d}" for i in range(12)]
+NINE = ("schnet", "painn", "faenet", "pace", "equiformer", "nequip", "allegro", "sevennet", "mace")
 SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 
 
@@ -172,6 +173,8 @@ def test_charge_states_are_packed_as_the_config_says(config):
             "property.sweeps.noise.0: '1e-5', not a number of at least 0 (in YAML, a number in "
             "powers of ten has a point: 1.0e-5)",
         ),
+        ({"benchmark": {"seeds": [7, 7]}}, "benchmark.seeds: [7, 7], one of them twice"),
+        ({"benchmark": {"epochs": 0}}, "benchmark.epochs: 0, not a whole number of at least 1"),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
         ({"resources": {"gpus": True}}, "resources.gpus: True, not a whole number of at least 0"),
         ({"tables": ["table2", "table2"]}, "tables: ['table2', 'table2'], one of them twice"),
@@ -214,8 +217,10 @@ def everything(config):
         ({"models": {"schnet": {"layers": 9}}},
          {"train/benchmark.schnet", "train/property.random.schnet",
           "train/property.scaffold.schnet"}),
-        ({"benchmark": {"batch_size": {"painn": 7}}}, {"train/benchmark.painn"}),
-        ({"benchmark": {"backbones": ["painn"]}}, {"table/table2", "figure/benchmark"}),
+        ({"benchmark": {"batch_size": dict.fromkeys(NINE, 16) | {"painn": 7}}},
+         {"train/benchmark.painn"}),
+        ({"benchmark": {"backbones": ["painn"]}},
+         {"table/table2", "figure/learning_curve", "figure/cost_accuracy"}),
         ({"data": {"pretrain": {"sources": ["dft_1st"]}}}, {"data/pretrain", "audit"}),
         ({"data": {"other": {"from": "pubchemqcr", "as": "molecules", "split": "d_opt"}}}, set()),
         ({"pretrain": {"data": "benchmark"}}, {"train/pretrain"}),
@@ -254,11 +259,12 @@ def test_what_is_not_installed_is_not_trained(config, monkeypatch):
     assert "benchmark.nequip" not in names and "benchmark.mace" in names
     asked = stage_settings(config, "table/table2")
     assert asked["lacking"] == {"NequIP": ["nequip"]} and "NequIP" not in asked["files"]
-    assert asked["files"]["MACE"] == "train/benchmark.mace/metrics.json"
-    assert set(asked["files"]) == {
+    assert asked["files"]["MACE, seed 7"] == "train/benchmark.mace/metrics.json"
+    assert {label.removesuffix(", seed 7") for label in asked["files"]} == {
         "SchNet", "PaiNN", "SevenNet", "Allegro", "FAENet", "MACE", "PACE", "Equiformer",
     }  # fmt: skip
-    assert "nequip" not in stage_settings(config, "figure/benchmark")["files"]
+    for figure in ("learning_curve", "cost_accuracy"):
+        assert stage_settings(config, f"figure/{figure}")["files"] == asked["files"]
 
 
 def test_a_property_model_starts_from_its_own_split_s(config):
@@ -278,7 +284,8 @@ def test_figures_are_made_of_what_their_captions_say(config):
             for name in config["figures"]}  # fmt: skip
     assert made == {
         "snapshots": statistics, "steps": statistics, "atoms": statistics, "elements": statistics,
-        "benchmark": {"train/benchmark.schnet/metrics.json"},
+        "learning_curve": {"train/benchmark.schnet/metrics.json"},
+        "cost_accuracy": {"train/benchmark.schnet/metrics.json"},
         "pretrain": {"train/pretrain/metrics.json"},
         "parity_potential": {"train/pretrain/predictions.npz"},
         "relaxation": {"relax/d_opt.h5"}, "residual": {"judged/d_opt.csv"},
@@ -301,11 +308,14 @@ def test_equal_trainings_are_one(config):
 
 
 def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config):
-    config["benchmark"]["batch_size"].pop("painn")
+    config["benchmark"]["batch_size"] = dict.fromkeys(set(NINE) - {"painn"}, 16)
     with pytest.raises(UserError, match=r"benchmark\.batch_size: has no value for 'painn'"):
         resolve(config)
     config["benchmark"]["backbones"] = ["schnet"]
     resolve(config)
+    config["benchmark"]["epochs"] = {"painn": 3}
+    with pytest.raises(UserError, match=r"benchmark\.epochs: has no value for 'schnet'"):
+        resolve(config)
 
 
 def test_models_left_out_are_named(config):
@@ -330,7 +340,7 @@ def test_a_property_model_s_network_is_described(config):
 def test_a_run_has_the_jobs_of_the_sections_that_it_has(config):
     """Each section taken away takes its trainings, rows and settings with it, and nothing else."""
     whole = everything(config)
-    shown = {"tables": ["table2"], "figures": ["benchmark"]}
+    shown = {"tables": ["table2"], "figures": ["learning_curve"]}
     for left_out, lost in (
         (["property"], {job for job in whole if job.startswith("train/property.")}),
         (["property", "pretrain"], {job for job in whole if job.startswith("train/pr")}),

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from force2geo.dft import single_points as module
-from force2geo.dft.label import single_points
+from force2geo.dft.label import energies_and_gradients
 from force2geo.dft.level import B3LYP, Level, build_mean_field
-from force2geo.dft.single_points import Task, compute
-from force2geo.dft.single_points import single_points as run_tasks
+from force2geo.dft.single_points import Task, compute, single_points
 from force2geo.units import GRADIENT_TO_FORCE
 
 WATER = np.array([8, 1, 1]), np.array([[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
@@ -20,7 +19,9 @@ def test_level_is_that_of_the_shared_trajectories(shared_data, name):
     # HCN, H2CS, H2CO and CH3F.
     data = np.load(shared_data / f"dft_trajectories/{name}.npz", allow_pickle=False)
     ends = [0, -1]
-    energies, gradients, _ = single_points(data["z"], [data["dft_pos"][end] for end in ends])
+    energies, gradients, _ = energies_and_gradients(
+        data["z"], [data["dft_pos"][end] for end in ends]
+    )
     assert np.abs(energies - data["dft_energy"][ends]).max() < 1e-6
     apart = np.abs(gradients - data["dft_grad"][ends]).max(axis=(1, 2))
     # The last frame's field starts from another density than it did there; its threshold leaves
@@ -53,8 +54,8 @@ def test_forces_are_the_slope_of_the_energy():
     shifted = [positions.copy(), positions.copy()]
     shifted[0][1, 1] += step
     shifted[1][1, 1] -= step
-    (up, down), _, _ = single_points(numbers, shifted)
-    (_,), (gradient,), _ = single_points(numbers, [positions])
+    (up, down), _, _ = energies_and_gradients(numbers, shifted)
+    (_,), (gradient,), _ = energies_and_gradients(numbers, [positions])
     slope = -(up - down) / (2 * step) * 27.211386
     assert gradient[1, 1] * GRADIENT_TO_FORCE == pytest.approx(slope, abs=2e-3)
 
@@ -105,7 +106,7 @@ def test_failures_are_rows_and_results_are_kept(tmp_path):
         Task(("d", "start"), np.array([8, 1]), positions[:2]),
     ]
     level = Level(method="hf", basis="sto-3g")
-    results = {task.key[0]: r for task, r in run_tasks(tasks, level, tmp_path / "cache", 2)}
+    results = {task.key[0]: r for task, r in single_points(tasks, level, tmp_path / "cache", 2)}
     assert results["a"].error == "" and results["a"].energy == pytest.approx(-74.96, abs=0.01)
     for key in "bcd":
         assert results[key].error and results[key].energy is None, key
@@ -113,7 +114,7 @@ def test_failures_are_rows_and_results_are_kept(tmp_path):
     outcomes = [results[key].outcome for key in "abcd"]
     assert outcomes == ["computed", "failed", "failed", "not computed"]
     assert len(list((tmp_path / "cache").glob("*.json"))) == 3
-    again = {task.key[0]: r for task, r in run_tasks(tasks[:1], level, tmp_path / "cache", 1)}
+    again = {task.key[0]: r for task, r in single_points(tasks[:1], level, tmp_path / "cache", 1)}
     assert again["a"] == results["a"]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from force2geo.cli import main
-from force2geo.dft import single_points as module
+from force2geo.dft import pool
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import write_relaxed
 from force2geo.training_data.conformers import Conformers, write_conformers
@@ -53,7 +53,7 @@ def files(tmp_path, monkeypatch):
         for place, task in enumerate(tasks):
             yield place, function(task), ""
 
-    monkeypatch.setattr(module, "run_limited", run)
+    monkeypatch.setattr(pool, "run_limited", run)
     return tmp_path, computed
 
 
@@ -117,7 +117,7 @@ def test_a_molecule_relaxed_in_another_state_is_no_comparison(files, capsys):
 
 def test_what_was_not_computed_is_said_and_tried_again(files, monkeypatch, capsys):
     folder, _ = files
-    works = module.run_limited
+    works = pool.run_limited
 
     def late(function, tasks, *_):
         for place, task in enumerate(tasks):
@@ -125,14 +125,14 @@ def test_what_was_not_computed_is_said_and_tried_again(files, monkeypatch, capsy
             done = (function(task), "") if in_time else (None, "took longer than 100 s")
             yield place, *done
 
-    monkeypatch.setattr(module, "run_limited", late)
+    monkeypatch.setattr(pool, "run_limited", late)
     code, rows = call(folder)
     left = (rows["outcome"] == "not computed").sum()
     assert code == 0 and 0 < left < 11
     printed = capsys.readouterr()
     assert f"1 failed, {left} not computed" in printed.out
     assert "warning: 000000003, start: not computed (took longer than 100 s)" in printed.err
-    monkeypatch.setattr(module, "run_limited", works)
+    monkeypatch.setattr(pool, "run_limited", works)
     _, rows = call(folder)
     assert (rows["outcome"] == "computed").sum() == 11
 

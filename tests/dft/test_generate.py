@@ -14,10 +14,10 @@ from force2geo.curation.levels import align, fit_levels, mixed_levels
 from force2geo.dft import generate as protocol
 from force2geo.dft import starts
 from force2geo.dft.audit import check_energy
-from force2geo.dft.generate import Settings, folder_name, generate
+from force2geo.dft.generate import Report, Settings, folder_name, generate, generate_all
 from force2geo.errors import UserError
 from force2geo.logs import parse_log, read_log
-from force2geo.molecules import read_molecules
+from force2geo.molecules import Molecule, read_molecules
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
 from force2geo.units import HARTREE_TO_EV
@@ -271,3 +271,35 @@ def test_mopac_s_single_points_are_read_as_steps_of_a_relaxation(monkeypatch):
     made = starts.relax_semiempirically(geometry, 1e9, 0, "mopac")
     log = parse_log(made.encode("latin-1"))
     assert log.run == "optimize" and log.converged and len(log.energies) == 1
+
+
+MOLECULES = [Molecule(f"{i:09d}", "O", "") for i in (1, 2, 3)]
+
+
+def test_a_molecule_that_kills_its_process_ends_alone(tmp_path, monkeypatch):
+    def run(function, jobs, workers, *_):
+        assert workers == 2 and [molecule.cid for molecule, *_ in jobs] == [
+            "000000001", "000000002", "000000003",
+        ]  # fmt: skip
+        yield 1, None, "the process died (exit code -9): out of memory, perhaps"
+        yield from ((place, function(jobs[place]), "") for place in (2, 0))
+
+    monkeypatch.setattr("force2geo.dft.pool.run_limited", run)
+    monkeypatch.setattr(protocol, "generate", lambda molecule, *_: Report(molecule.cid, "O", ""))
+    reports = list(generate_all(MOLECULES, tmp_path, Settings(), 2))
+    assert [(report.cid, report.error.partition(" (")[0]) for report in reports] == [
+        ("000000002", "the process died"), ("000000003", ""), ("000000001", ""),
+    ]  # fmt: skip
+
+
+def test_a_missing_program_ends_the_run(tmp_path, monkeypatch):
+    def nothing(*_):
+        raise UserError("MOPAC is not installed")
+
+    monkeypatch.setattr(protocol, "generate", nothing)
+    monkeypatch.setattr(
+        "force2geo.dft.pool.run_limited",
+        lambda function, jobs, *_: ((0, function(job), "") for job in jobs),
+    )
+    with pytest.raises(UserError, match="MOPAC is not installed"):
+        list(generate_all(MOLECULES, tmp_path, Settings(), 2))

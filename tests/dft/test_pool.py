@@ -1,38 +1,69 @@
-"""Many molecules at a time: what becomes of one is not what becomes of all."""
+"""Tasks in limited processes: second tries, results kept, and the order they come in."""
 
 import pytest
 
 from force2geo.dft import pool
-from force2geo.dft.generate import Report, Settings
-from force2geo.errors import UserError
-from force2geo.molecules import Molecule
-
-MOLECULES = [Molecule(f"{i:09d}", "O", "") for i in (1, 2, 3)]
+from force2geo.dft.pool import run_tasks
 
 
-def test_a_molecule_that_kills_its_process_ends_alone(tmp_path, monkeypatch):
-    def run(function, jobs, workers):
-        assert workers == 2 and [molecule.cid for molecule, *_ in jobs] == [
-            "000000001", "000000002", "000000003",
-        ]  # fmt: skip
-        yield 1, None, "the process died (exit code -9): out of memory, perhaps"
-        yield from ((place, function(jobs[place]), "") for place in (2, 0))
+@pytest.fixture
+def asked(monkeypatch):
+    """Work is done here, the last task first; what was asked of the processes is in the list."""
+    calls = []
+
+    def run(function, tasks, workers, seconds=None, megabytes=None):
+        calls.append((list(tasks), workers, seconds, megabytes))
+        for place in reversed(range(len(tasks))):
+            try:
+                yield place, function(tasks[place]), ""
+            except MemoryError:
+                yield place, None, "no memory"
 
     monkeypatch.setattr(pool, "run_limited", run)
-    monkeypatch.setattr(pool, "generate", lambda molecule, *_: Report(molecule.cid, "O", ""))
-    reports = list(pool.generate_all(MOLECULES, tmp_path, Settings(), 2))
-    assert [(report.cid, report.error.partition(" (")[0]) for report in reports] == [
-        ("000000002", "the process died"), ("000000003", ""), ("000000001", ""),
+    return calls
+
+
+def double(task):
+    if task == 13:
+        raise MemoryError
+    return 2 * task
+
+
+def test_results_come_as_they_are_there_or_in_the_order_of_tasks(asked):
+    ended = [(2, 6, ""), (1, None, "no memory"), (0, 2, "")]
+    assert list(run_tasks(double, [1, 13, 3], 2)) == ended
+    assert list(run_tasks(double, [1, 13, 3], 2, in_order=True)) == ended[::-1]
+    # Nobody said that anything is to be tried again.
+    assert [tasks for tasks, *_ in asked] == [[1, 13, 3]] * 2
+
+
+def test_what_was_kept_is_not_computed_again(asked):
+    kept = {1: 0}  # nothing, as a result, is one, too
+    found = run_tasks(double, [4, 5, 6], 1, recall=kept.get, keep=kept.__setitem__, in_order=True)
+    assert next(found) == (0, 8, "")
+    # The last one's result is safe before it is its turn.
+    assert kept == {0: 8, 1: 0, 2: 12}
+    assert list(found) == [(1, 0, ""), (2, 12, "")]
+    assert asked[0][0] == [4, 6]
+    assert list(run_tasks(double, [4, 5, 6], 1, recall=kept.get)) == [
+        (0, 8, ""), (1, 0, ""), (2, 12, ""),
     ]  # fmt: skip
+    assert [tasks for tasks, *_ in asked] == [[4, 6]]
 
 
-def test_a_missing_program_ends_the_run(tmp_path, monkeypatch):
-    def nothing(*_):
-        raise UserError("MOPAC is not installed")
+def test_a_second_try_has_more_room_and_its_failure_stays(asked):
+    kept = {}
+    found = run_tasks(
+        double, [1, 13, 2, 7], 5, 10.0, 300.0, keep=kept.__setitem__,
+        again=lambda result, error: bool(error) or result == 14,
+    )  # fmt: skip
+    assert list(found) == [(2, 4, ""), (0, 2, ""), (3, 14, ""), (1, None, "no memory")]
+    assert asked == [([1, 13, 2, 7], 5, 10.0, 300.0), ([13, 7], 2, 20.0, 600.0)]
+    assert kept == {2: 4, 0: 2, 3: 14}
 
-    monkeypatch.setattr(pool, "generate", nothing)
-    monkeypatch.setattr(
-        pool, "run_limited", lambda function, jobs, _: ((0, function(job), "") for job in jobs)
-    )
-    with pytest.raises(UserError, match="MOPAC is not installed"):
-        list(pool.generate_all(MOLECULES, tmp_path, Settings(), 2))
+
+def test_the_real_processes_keep_to_it_too():
+    kept = {}
+    found = run_tasks(double, [1, 13, 3], 2, 60.0, 4e3, keep=kept.__setitem__, in_order=True)
+    assert list(found) == [(0, 2, ""), (1, None, "more memory than 4000 MB"), (2, 6, "")]
+    assert kept == {0: 2, 2: 6}

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from force2geo.dft import pool
 from force2geo.dft import single_points as module
 from force2geo.dft.level import Level, build_mean_field
 from force2geo.dft.single_points import SinglePoint, Task, compute, converge, single_points
@@ -34,7 +35,7 @@ def here(monkeypatch):
         for place, task in enumerate(tasks):
             yield place, function(task), ""
 
-    monkeypatch.setattr(module, "run_limited", run)
+    monkeypatch.setattr(pool, "run_limited", run)
     return asked
 
 
@@ -113,7 +114,7 @@ def test_what_was_not_computed_is_tried_again_with_more_room(tmp_path, monkeypat
             else:
                 yield place, SinglePoint(-1.0, None, 1.0, "").__dict__, ""
 
-    monkeypatch.setattr(module, "run_limited", run)
+    monkeypatch.setattr(pool, "run_limited", run)
     tasks = [
         Task((key, "x"), H2[0], H2[1] * (1 + place / 10))
         for place, key in enumerate(("good", "late", "never"))

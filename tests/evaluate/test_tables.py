@@ -244,7 +244,7 @@ def test_predictions_of_other_data_are_not_compared(tmp_path):
 
 
 def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
-    paths = {name: metrics_file(tmp_path / name, 1.0) for name in ("PaiNN", "SchNet")}
+    paths = {f"{row}, seed 7": metrics_file(tmp_path / row, 1.0) for row in ("PaiNN", "SchNet")}
     write_table_files(built(table2, **paths), tmp_path / "tables")
     assert "Warning" not in (tmp_path / "tables/table2.md").read_text()
     # The data that one of them was trained on came from an older version.
@@ -255,7 +255,7 @@ def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
     content = json.loads(record.read_text())
     same = content["code"].partition(" commit ")[0]
     record.write_text(json.dumps(content | {"code": "0.0.1 source 123 commit 4"}))
-    record_provenance(paths["PaiNN"], "train", {}, [shard])
+    record_provenance(paths["PaiNN, seed 7"], "train", {}, [shard])
     write_table_files(built(table2, **paths), tmp_path / "tables")
     text = (tmp_path / "tables/table2.md").read_text()
     assert "Warning: made by 2 versions of the code (0.0.1 source 123; " in text
@@ -283,7 +283,7 @@ def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
 
 
 def test_a_row_says_what_its_network_lacks(tmp_path):
-    asked = {"files": {"PaiNN": metrics_file(tmp_path / "painn", 4.0)}, "lacking": {
+    asked = {"files": {"PaiNN, seed 7": metrics_file(tmp_path / "painn", 4.0)}, "lacking": {
         "Allegro": ["allegro", "nequip"],
     }}  # fmt: skip
     table = table2.build(asked, Path("/"))
@@ -296,7 +296,7 @@ def test_a_row_says_what_its_network_lacks(tmp_path):
 
 
 def test_table_files_are_written_whole(tmp_path):
-    table = built(table2, PaiNN=metrics_file(tmp_path / "painn", 4.0))
+    table = built(table2, **{"PaiNN, seed 7": metrics_file(tmp_path / "painn", 4.0)})
     write_table_files(table, tmp_path / "tables")
     data = pd.read_csv(tmp_path / "tables/table2.csv").set_index("Model")
     assert data.loc["PaiNN", "Energy MAE (meV/atom)"] == 4.0

@@ -272,4 +272,4 @@ def test_page_shows_the_tables(evaluated):
     assert "Validation: force RMSE 30 meV/Å, 0.50 of predicting zero (60)" in page
     assert "Test: force RMSE 36 meV/Å, 0.50 of predicting zero (72), energy MAE 21.0" in page
     assert "15 molecules, 157 snapshots" in page and "1 log rejected" in page
-    assert page.count("data:image/png;base64,") == 10
+    assert page.count("data:image/png;base64,") == 11

@@ -21,11 +21,10 @@ from test_structures import relaxed
 from toy_calculators import HasParameters, ReadsInfo, Springs
 
 from force2geo.cli import main
-from force2geo.errors import UserError
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
 from force2geo.relax.batched import FIRST, SameFailureError, relax_runs
-from force2geo.relax.potentials import choose_device, of_calculator, state_by_options
+from force2geo.relax.potentials import of_calculator, state_by_options
 from force2geo.relax.result import read_relaxed
 from force2geo.relax.structures import read_structures
 from force2geo.training_data.conformers import Conformers, write_conformers
@@ -255,17 +254,6 @@ def test_what_moves_or_differs_does_not_end_the_run():
     # Molecules that are refused one after the other say nothing of the next.
     relax_runs(runs[15:], springs, 0.01, 1, refuse=lambda run: "no" if run.place < 28 else "")
     assert runs[29].status == "step limit"
-
-
-def test_devices():
-    assert choose_device("cpu") == "cpu"
-    for name, said in (("tpu", "give cpu"), ("cuda:x", "give cpu"), ("", "give cpu")):
-        with pytest.raises(UserError, match=said):
-            choose_device(name)
-    if not torch.cuda.is_available():
-        assert choose_device(None) == "cpu"
-        with pytest.raises(UserError, match="no GPU"):
-            choose_device("cuda:1")
 
 
 def test_salts_fragments_do_not_touch_and_sdf_has_no_false_parities(tmp_path):

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from force2geo.errors import UserError
-from force2geo.select.superpose import superpose as superpose_one
-from force2geo.train.geometry_mix import Molecules, molecules, superpose
+from force2geo.train.geometry_mix import Molecules, molecules
 from force2geo.training_data.conformers import Conformers
 
 
@@ -141,26 +139,3 @@ def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
     # Frames lie 5 Å away: the truth is moved onto them before it becomes a target.
     moved = batch.displacement.numpy().reshape(400, 4, 3)[from_path]
     assert np.abs(moved).max() < 0.2
-
-
-def test_superposition_of_a_batch_is_that_of_each_molecule():
-    rng = np.random.default_rng(2)
-    sizes = [4, 1, 2, 7]
-    moving = [rng.normal(size=(n, 3)) for n in sizes]
-    fixed = [rng.normal(size=(n, 3)) for n in sizes]
-    fixed[3] = moving[3] * [1, 1, -1]  # a mirror image, which no rotation gives
-    molecule = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
-    found = superpose(
-        torch.tensor(np.concatenate(moving)),
-        torch.tensor(np.concatenate(fixed)),
-        molecule,
-        torch.tensor(sizes),
-    )
-    expected = [superpose_one(m, f) for m, f in zip(moving, fixed, strict=True)]
-    far = [((e - f) ** 2).sum() for e, f in zip(expected, fixed, strict=True)]
-    reached = [
-        float(((x - torch.tensor(f)) ** 2).sum())
-        for x, f in zip(found.split(sizes), fixed, strict=True)
-    ]
-    np.testing.assert_allclose(reached, far, atol=1e-12)
-    np.testing.assert_allclose(found.split(sizes)[0], expected[0], atol=1e-12)

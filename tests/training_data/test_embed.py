@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from scipy.spatial.transform import Rotation
 
-from force2geo.select.superpose import rmsd
+from force2geo.superposition import rmsd
 from force2geo.training_data.embed import embed, embed_like
 from force2geo.training_data.matching import Bonded, closest
 

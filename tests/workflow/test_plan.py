@@ -148,6 +148,10 @@ def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snake
         "settings", "curate", "statistics", "select", "data", "train", "table", "table2",
     }  # fmt: skip
     assert "rule figure:" in snakemake(checkout, "-nF", "figure_residual")
+    text = snakemake(checkout, "-nF", "table2", change={"benchmark": {"seeds": [7, 8]}})
+    assert set(re.findall(r"output: \S+/train/(benchmark[\w.]+)/model\.pt", text)) == {
+        "benchmark.schnet", "benchmark.schnet.seed8", "benchmark.painn", "benchmark.painn.seed8",
+    }  # fmt: skip
     text = snakemake(checkout, "-nF", "all_tables")
     assert len(re.findall(r"^rule table:", text, re.M)) == 6 and "rule figure:" not in text
 
@@ -174,7 +178,7 @@ def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
         "run": "frames", "data": {"frames": frames},
         "models": {"painn": {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}},
         "benchmark": {"backbones": ["painn"], "batch_size": {"painn": 8}, "data": "frames"},
-        "tables": ["table2"], "figures": ["benchmark"],
+        "tables": ["table2"], "figures": ["cost_accuracy"],
     }  # fmt: skip
     (checkout / "own.yaml").write_text(json.dumps(config))
     jobs = planned_jobs(snakemake(checkout, "-n", "--quiet", "rules", configs=["own.yaml"]))

@@ -59,6 +59,7 @@ def test_a_second_run_does_nothing(finished, snakemake):
         ({"property": {"noise": 0.2}}, {"train", "table", "figure", "report"}),
         ({"benchmark": {"ema": 0.5}}, {"train", "table", "figure", "report"}),
         ({"benchmark": {"backbones": ["painn"]}}, {"table", "figure", "report"}),
+        ({"benchmark": {"seeds": [8, 7]}}, {"train", "table", "figure", "report"}),
         ({"tables": ["table2"]}, {"report"}),
         ({"pretrain": {"ema": 0.5}},
              {"train", "relax", "dft", "judge", "table", "figure", "report"}),

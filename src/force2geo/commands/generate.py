@@ -39,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from force2geo.config import read_settings
-    from force2geo.dft.generate import Settings, folder_name
-    from force2geo.dft.pool import generate_all
+    from force2geo.dft.generate import Settings, folder_name, generate_all
     from force2geo.errors import UserError
     from force2geo.files import write_text
     from force2geo.molecules import read_molecules

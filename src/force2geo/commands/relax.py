@@ -130,11 +130,12 @@ def _forces(
 
     from force2geo import load
     from force2geo.errors import UserError
+    from force2geo.potentials.devices import choose_device
     from force2geo.relax import potentials
 
     if (args.model is None) == (args.calculator is None):
         raise UserError("give either --model or --calculator")
-    device = potentials.choose_device(args.device)
+    device = choose_device(args.device)
     if args.model is not None:
         if _options(args.options):
             raise UserError("--options are a calculator's, and --model needs none")

@@ -71,9 +71,11 @@ def _references(config: dict[str, Any]) -> None:
         missing = [name for name in asked if name not in config["models"]]
         if missing:
             raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
-    for name in benchmark["backbones"]:
-        if name not in benchmark["batch_size"]:
-            raise UserError(f"config: benchmark.batch_size: has no value for '{name}'")
+    for key in ("batch_size", "epochs"):
+        values, asked = benchmark.get(key), benchmark["backbones"]
+        missing = [name for name in asked if isinstance(values, dict) and name not in values]
+        if missing:
+            raise UserError(f"config: benchmark.{key}: has no value for '{missing[0]}'")
     if "pretrain" not in config:
         for name, one in recipes.items():
             if one.start == "potential" or one.geometry == "force2geo":

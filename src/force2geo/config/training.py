@@ -133,10 +133,19 @@ class Benchmark:
         fewest=1,
         distinct=True,
     )
-    batch_size: dict[str, int] = setting(
-        "snapshots of a batch, by model", unit="snapshots", least=1
+    seeds: tuple[int, ...] = setting(
+        "a training each, for means and deviations in table 2; the run's alone where left out",
+        LEFT_OUT,
+        least=0,
+        fewest=1,
+        distinct=True,
     )
-    epochs: int = setting("most epochs", 100, unit="epochs", least=1)
+    batch_size: int | dict[str, int] = setting(
+        "snapshots of a batch, of all or by model", unit="snapshots", least=1
+    )
+    epochs: int | dict[str, int] = setting(
+        "most epochs, of all or by model", 100, unit="epochs", least=1
+    )
     loss: Loss = setting("what is minimised", Loss())
     reference: Literal["per_element", "mean"] = _reference()
     optimizer: Optimizer = setting("how", Optimizer())

@@ -18,13 +18,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from force2geo.dft.level import Level, build_mean_field, on_gpu
+from force2geo.dft.pool import run_tasks
 from force2geo.dft.starts import Geometry, find_mopac, first_geometry, relax_semiempirically
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, hash_value, write_json, write_text
 from force2geo.logs import Log, read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from force2geo.molecules import Molecule
@@ -206,3 +207,29 @@ def generate(
         report.error = f"{report.stages[-1].stage}: {report.stages[-1].error}"
     write_json(home / f"{molecule.cid}.json", asdict(report))
     return report
+
+
+def _generate(job: tuple[Molecule, Path, Settings]) -> Report | UserError:
+    try:
+        return generate(*job)
+    except UserError as error:
+        return error
+
+
+def generate_all(
+    molecules: Sequence[Molecule], folder: Path, settings: Settings, workers: int
+) -> Iterator[Report]:
+    """Yield the report of each molecule as it ends.
+
+    Of several, one that brings its process down ends alone, with the error in its report; its logs
+    up to then are kept. `UserError` when a program is missing.
+    """
+    if len(molecules) == 1:
+        yield generate(molecules[0], folder, settings)
+        return
+    jobs = [(molecule, folder, settings) for molecule in molecules]
+    for place, found, error in run_tasks(_generate, jobs, max(1, workers)):
+        if isinstance(found, UserError):
+            raise found
+        molecule = molecules[place]
+        yield found or Report(molecule.cid, molecule.smiles, molecule.inchi, error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.dft.level import B3LYP, build_mean_field
-from force2geo.dft.limited import run_limited
+from force2geo.dft.pool import run_tasks
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.training_data.embed import embed
@@ -36,7 +36,7 @@ class LabelError(RuntimeError):
     """A molecule could not be labelled; the message says at which step and why."""
 
 
-def single_points(
+def energies_and_gradients(
     numbers: np.ndarray,
     geometries: list[np.ndarray],
     density: np.ndarray | None = None,
@@ -104,7 +104,7 @@ def label_molecule(
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     start = molecule.GetConformer().GetPositions()
     state = state_of(molecule, multiplicity)
-    first_energy, first_gradient, density = single_points(numbers, [start], None, *state)
+    first_energy, first_gradient, density = energies_and_gradients(numbers, [start], None, *state)
     estimate = downhill(start, first_gradient[0])
     scales = RATTLES
     if points - 1 < len(RATTLES):
@@ -112,7 +112,7 @@ def label_molecule(
     rattled = [estimate + rng.normal(scale=scale, size=start.shape) for scale in scales]
     energies, gradients = first_energy[:0], first_gradient[:0]
     if rattled:
-        energies, gradients, _ = single_points(numbers, rattled, density, *state)
+        energies, gradients, _ = energies_and_gradients(numbers, rattled, density, *state)
     record: dict[str, Any] = {
         "cid": np.array(cid),
         "z": numbers.astype(np.uint8),
@@ -174,7 +174,8 @@ def label(
 
     A column `multiplicity` may say what a SMILES cannot. Molecules that cannot be labelled go to
     `out/rejects.csv` and are not tried again. Returned are those that the next call tries again,
-    by CID, and why: their process died, or the machine had no memory or no room on its disk.
+    by CID in the list's order, and why: their process died, or the machine had no memory or no
+    room on its disk.
     """
     from tqdm import tqdm
 
@@ -190,17 +191,24 @@ def label(
             row["cid"], row["smiles"], row.get("inchi") or "", seed, out / f"{row['cid']}.npz",
             int(row["multiplicity"]) if row.get("multiplicity") else None, points,
         )
-        for row in rows if row["cid"] not in done
+        for row in rows
     ]  # fmt: skip
     left: dict[str, str] = {}
     with rejects.open("a", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        results = run_limited(_worker, tasks, max(1, workers))
-        for place, reason, error in tqdm(results, total=len(tasks), unit="molecule", disable=None):
-            cid = tasks[place][0]
-            if error:
-                left[cid] = error
-            elif reason:
-                writer.writerow([cid, reason])
+
+        def recall(place: int) -> str | None:
+            return "" if rows[place]["cid"] in done else None
+
+        def keep(place: int, reason: str) -> None:
+            if reason:
+                writer.writerow([rows[place]["cid"], reason])
                 handle.flush()
+
+        results = run_tasks(
+            _worker, tasks, max(1, workers), recall=recall, keep=keep, in_order=True
+        )
+        for place, _, error in tqdm(results, total=len(tasks), unit="molecule", disable=None):
+            if error:
+                left[rows[place]["cid"]] = error
     return left

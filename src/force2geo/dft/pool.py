@@ -1,42 +1,83 @@
-"""The protocol on many molecules, some at a time."""
+"""Many tasks in processes of their own: limits, a second try, results kept, and their order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from force2geo.dft.generate import Report, Settings, generate
 from force2geo.dft.limited import run_limited
-from force2geo.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
-    from force2geo.molecules import Molecule
+    Ended = tuple[int, Any, str]  # a task's place, its result or None, its error or nothing
 
-
-def _generate(job: tuple[Molecule, Path, Settings]) -> Report | UserError:
-    try:
-        return generate(*job)
-    except UserError as error:
-        return error
+AGAIN = 2
+"""A second try has so many times the time and memory, and as many fewer workers."""
 
 
-def generate_all(
-    molecules: Sequence[Molecule], folder: Path, settings: Settings, workers: int
-) -> Iterator[Report]:
-    """Yield the report of each molecule as it ends.
+def run_tasks(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    workers: int,
+    seconds: float | None = None,
+    megabytes: float | None = None,
+    *,
+    recall: Callable[[int], Any] | None = None,
+    keep: Callable[[int, Any], None] | None = None,
+    again: Callable[[Any, str], bool] | None = None,
+    in_order: bool = False,
+) -> Iterator[Ended]:
+    """Yield place, result and error of every task; of the two the result is None, or the error "".
 
-    A molecule that brings its process down ends alone, with the error in its report; its logs up
-    to then are kept. `UserError` when a program is missing.
+    `function` is a module's own; tasks begin in their order, each within the limits of
+    `run_limited`. `recall` gives the result that an earlier call kept of the task at a place, None
+    where it must be computed; `keep` is handed each new one as soon as it is there. Tasks of which
+    `again` says so of result and error are tried once more after the others, with `AGAIN` times the
+    room. Results come as they are there, with `in_order` in that of the tasks.
     """
-    if workers <= 1 or len(molecules) <= 1:
-        for molecule in molecules:
-            yield generate(molecule, folder, settings)
-        return
-    jobs = [(molecule, folder, settings) for molecule in molecules]
-    for place, found, error in run_limited(_generate, jobs, workers):
-        if isinstance(found, UserError):
-            raise found
-        molecule = molecules[place]
-        yield found or Report(molecule.cid, molecule.smiles, molecule.inchi, error)
+    ended = _ended(function, tasks, workers, (seconds, megabytes), recall, keep, again)
+    return _in_order(ended) if in_order else ended
+
+
+def _ended(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    workers: int,
+    limits: tuple[float | None, float | None],
+    recall: Callable[[int], Any] | None,
+    keep: Callable[[int, Any], None] | None,
+    again: Callable[[Any, str], bool] | None,
+) -> Iterator[Ended]:
+    waiting = []
+    for place in range(len(tasks)):
+        found = recall(place) if recall else None
+        if found is None:
+            waiting.append(place)
+        else:
+            yield place, found, ""
+    for room in (1, AGAIN):
+        if not waiting:
+            return
+        left = []
+        wider = [limit and limit * room for limit in limits]
+        work = [tasks[place] for place in waiting]
+        for number, found, error in run_limited(function, work, max(1, workers // room), *wider):
+            place = waiting[number]
+            if room == 1 and again and again(found, error):
+                left.append(place)
+                continue
+            if keep and not error:
+                keep(place, found)
+            yield place, found, error
+        waiting = sorted(left)
+
+
+def _in_order(ended: Iterator[Ended]) -> Iterator[Ended]:
+    """Hold back what is early."""
+    early: dict[int, Ended] = {}
+    following = 0
+    for place, found, error in ended:
+        early[place] = place, found, error
+        while following in early:
+            yield early.pop(following)
+            following += 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.dft.level import Level, build_mean_field, on_gpu
-from force2geo.dft.limited import run_limited
+from force2geo.dft.pool import run_tasks
 from force2geo.files import hash_value, write_json
 from force2geo.units import GRADIENT_TO_FORCE
 
@@ -23,7 +23,6 @@ LEVEL_SHIFT = 0.3  # Hartree
 TOO_CLOSE = 0.1
 """Å; no two nuclei come nearer in a molecule."""
 COMPUTED, FAILED, NOT_COMPUTED = "computed", "failed", "not computed"
-_AGAIN = 2  # a second try has so many times the time and memory, and as many fewer workers
 
 
 @dataclass
@@ -140,13 +139,13 @@ def _work(job: tuple[Task, Level]) -> dict[str, Any]:
     return asdict(compute(*job))
 
 
-def _stored(path: Path, forces: bool) -> SinglePoint | None:
+def _stored(path: Path, forces: bool) -> dict[str, Any] | None:
     """Return what is in the cache, None where there is nothing or forces are wanting."""
     if not path.exists():
         return None
     result = SinglePoint(**json.loads(path.read_text(encoding="utf-8")))
     without = forces and result.outcome == COMPUTED and result.max_force is None
-    return None if without else result
+    return None if without else asdict(result)
 
 
 def single_points(
@@ -168,30 +167,26 @@ def single_points(
     same: dict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         same[task.cache_name(level)].append(task)
-    jobs: dict[str, Task] = {}
-    for name, group in same.items():
-        forces = any(task.forces for task in group)
-        stored = _stored(cache / name, forces)
-        if stored is None:
-            jobs[name] = replace(group[0], forces=forces)
-        else:
-            yield from _shared(group, stored)
-    waiting = list(jobs)
-    for again in (False, True):
-        scale = _AGAIN if again else 1
-        limits = [limit and limit * scale for limit in (seconds, megabytes)]
-        work = [(jobs[name], level) for name in waiting]
-        left = []
-        for place, found, error in run_limited(_work, work, max(1, workers // scale), *limits):
-            name = waiting[place]
-            result = SinglePoint(**found) if found else _undone(error)
-            if result.outcome != NOT_COMPUTED:
-                write_json(cache / name, asdict(result))
-            elif not again:
-                left.append(name)
-                continue
-            yield from _shared(same[name], result)
-        waiting = left
+    names = list(same)
+    jobs = [replace(group[0], forces=any(task.forces for task in group)) for group in same.values()]
+
+    def recall(place: int) -> dict[str, Any] | None:
+        return _stored(cache / names[place], jobs[place].forces)
+
+    def keep(place: int, found: dict[str, Any]) -> None:
+        if found["outcome"] != NOT_COMPUTED:
+            write_json(cache / names[place], found)
+
+    def again(found: Any, error: str) -> bool:
+        return bool(error) or found["outcome"] == NOT_COMPUTED
+
+    work = [(job, level) for job in jobs]
+    results = run_tasks(
+        _work, work, workers, seconds, megabytes, recall=recall, keep=keep, again=again
+    )
+    for place, found, error in results:
+        result = SinglePoint(**found) if found else _undone(error)
+        yield from _shared(same[names[place]], result)
 
 
 def _undone(error: str) -> SinglePoint:

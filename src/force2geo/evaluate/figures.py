@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 
-def new_figure(columns: int = 1) -> tuple[Figure, Any]:
+def new_figure(columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
     """Return a figure with axes side by side, in the project's style."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
-    axes = figure.subplots(1, columns)
-    for axis in np.atleast_1d(axes):
+    figure = Figure(figsize=(5.2 * columns, 3.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns)
+    for axis in np.atleast_1d(axes).flat:
         axis.grid(color="#e2e8f0", linewidth=0.7)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)

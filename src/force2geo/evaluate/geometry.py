@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from force2geo.errors import UserError
+from force2geo.evaluate.summaries import mean_interval, resampled
 from force2geo.files import reading
-from force2geo.select.superpose import rmsd
+from force2geo.superposition import rmsd
 from force2geo.units import HARTREE_TO_KCAL_MOL
 
 if TYPE_CHECKING:
@@ -152,19 +153,11 @@ def summary(molecules: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def intervals(molecules: pd.DataFrame, draws: int = 2000, seed: int = 7) -> dict[str, Any]:
+def intervals(molecules: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Return what 95 of 100 samples of as many molecules would give for each rate of `summary`.
 
     (low, high) by name: percentiles of a bootstrap over the molecules.
     """
     columns = _rates(molecules) | {"residual": molecules["residual"]}
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(len(molecules), size=(draws, len(molecules)))
-    found = {}
-    for name, column in columns.items():
-        sample = column.to_numpy(dtype=float)[chosen]
-        counts = np.isfinite(sample).sum(axis=1)
-        means = np.nansum(sample, axis=1)[counts > 0] / counts[counts > 0]
-        low, high = np.percentile(means, [2.5, 97.5]) if len(means) else (np.nan, np.nan)
-        found[name] = (float(low), float(high))
-    return found
+    samples = resampled(len(molecules))
+    return {name: mean_interval(column, samples) for name, column in columns.items()}

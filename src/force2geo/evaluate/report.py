@@ -9,8 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from force2geo.curation.levels import Level
 from force2geo.evaluate.origins import ancestry
+from force2geo.evaluate.table import readable
 from force2geo.evaluate.wording import counted
 from force2geo.files import code_version, read_json
 from force2geo.plan.shown import find
@@ -55,8 +58,8 @@ code{font-size:.85em;word-break:break-all}details{margin:.5em 0}summary{cursor:p
 
 
 def _table(path: Path, title: str) -> str:
-    with path.open(newline="", encoding="utf-8") as handle:
-        header, *rows = list(csv.reader(handle))
+    data = readable(pd.read_csv(path, dtype=str, keep_default_na=False))
+    header, rows = list(data.columns), data.to_numpy().tolist()
     kinds = [
         "why" if name == "Why empty" else "published" if name.endswith("published") else ""
         for name in header
@@ -80,6 +83,12 @@ def _table(path: Path, title: str) -> str:
         f'<div class="scroll"><table><caption>{escape(title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _heading(name: str, title: str) -> str:
+    """Return a table's title with its number, which one that is in no paper has not."""
+    number = name.removeprefix("table").strip("_").upper()
+    return f"Table {number}. {title}" if name.startswith("table") else title
 
 
 def _notes(markdown: Path) -> str:
@@ -259,8 +268,7 @@ def report(
     for name in tables:
         path = folder / "tables" / f"{name}.csv"
         title = read_json(path.with_suffix(".json"))["title"]
-        number = name.removeprefix("table").strip("_").upper()
-        shown_tables += [_table(path, f"Table {number}. {title}"), _notes(path.with_suffix(".md"))]
+        shown_tables += [_table(path, _heading(name, title)), _notes(path.with_suffix(".md"))]
         if name == "table3":
             shown_tables.append(_molecules(folder))
     shown_figures = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from force2geo.logs.log import Log, LogError
+from force2geo.superposition import farthest
 
 _SAME_POINT = 1e-6  # Å: a restart reads its geometry back with the digits printed
 _NEXT_STEP = 0.3  # Å: an optimiser's step limit; a restart may begin at the step planned
@@ -40,26 +41,6 @@ def drop_repeated_steps(log: Log) -> Log:
     )
 
 
-def _apart(path: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Return how far (T,) Å an atom of each geometry (T,n,3) is from its place in another (n,3).
-
-    Whatever the orientation: the geometries are superposed first (Kabsch 1976, without mirror
-    images).
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        path = path - path.mean(axis=1, keepdims=True)
-        point = point - point.mean(axis=0)
-        covariance = np.einsum("tni,nj->tij", path, point)
-    apart = np.full(len(path), np.inf)
-    sound = np.isfinite(covariance).all(axis=(1, 2))
-    if sound.any():
-        left, _, right = np.linalg.svd(covariance[sound])
-        left[..., -1] *= np.sign(np.linalg.det(left @ right))[:, None]
-        away = path[sound] @ (left @ right) - point
-        apart[sound] = np.sqrt((away**2).sum(axis=2)).max(axis=1)
-    return apart
-
-
 def _size(positions: np.ndarray) -> np.ndarray:
     """Return the spread (…) Å of the atoms of geometries (…,n,3), the same in any orientation."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -77,12 +58,12 @@ def _meeting_step(path: Log, run: Log) -> tuple[int, bool] | None:
     other = np.abs(_size(path.positions) - _size(start))
     alike = np.flatnonzero(other < _SAME_POINT)
     if len(alike):
-        away = _apart(path.positions[alike], start)
+        away = farthest(path.positions[alike], start)
         if away.min() < _SAME_POINT:
             return int(alike[away.argmin()]), True
     if path.converged or other[-1] > _NEXT_STEP:
         return None
-    planned = _apart(path.positions[-1:], start)[0] < _NEXT_STEP
+    planned = farthest(path.positions[-1:], start)[0] < _NEXT_STEP
     return (len(path.energies) - 1, False) if planned else None
 
 

@@ -32,15 +32,35 @@ def _potential(config: dict[str, Any], section: dict[str, Any], data: str) -> di
     return {"objective": "energy_forces", "data": data, "seed": config["seed"], **kept}
 
 
-def benchmark(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the training of one of the benchmark's backbones."""
+def benchmark(config: dict[str, Any], name: str, seed: int) -> dict[str, Any]:
+    """Return the training of one of the benchmark's backbones with a seed."""
     section = config["benchmark"]
     return {
         **_potential(config, section, "benchmark"),
+        "seed": seed,
         "judged_on": None,
-        "batch_size": section["batch_size"][name],
+        "batch_size": of_model(section["batch_size"], name),
+        "epochs": of_model(section["epochs"], name),
         "backbone": model(config, name),
     }
+
+
+def of_model(value: int | dict[str, int], name: str) -> int:
+    """Return what a setting is for a model: one number for all, or each its own."""
+    return value[name] if isinstance(value, dict) else value
+
+
+def seeds(config: dict[str, Any]) -> list[int]:
+    """Return the seeds that the benchmark trains each backbone with: the run's, if none is told."""
+    return list(config["benchmark"].get("seeds", [config["seed"]]))
+
+
+def benchmark_name(config: dict[str, Any], name: str, seed: int) -> str:
+    """Return the name of a benchmark's training.
+
+    The run's own seed is in no name, so that one more seed, wherever it stands, renames nothing.
+    """
+    return f"benchmark.{name}" + ("" if seed == config["seed"] else f".seed{seed}")
 
 
 def pretraining(config: dict[str, Any], other: str = "") -> dict[str, Any]:
@@ -98,7 +118,11 @@ def swept_name(key: str, value: float) -> str:
 
 def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of all trainings that the configuration names, by name."""
-    found = {f"benchmark.{name}": benchmark(config, name) for name in _benchmarked(config)}
+    found = {
+        benchmark_name(config, name, seed): benchmark(config, name, seed)
+        for name in _benchmarked(config)
+        for seed in seeds(config)
+    }
     if "pretrain" in config:
         found["pretrain"] = pretraining(config)
     for name in compared(config, "training"):

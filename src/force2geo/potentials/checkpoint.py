@@ -9,6 +9,7 @@ import torch
 
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
+from force2geo.potentials.devices import choose_device
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import build_model
 from force2geo.potentials.published import convert, published_state
@@ -43,7 +44,7 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     Weights are of the precision they were saved in. `UserError` when the file is neither, or
     cannot be read, or when there is no such device.
     """
-    check_device(device)
+    device = choose_device(device)
     path = Path(path)
     if not path.is_file():
         what = "a folder, give the file in it" if path.is_dir() else "no such checkpoint"
@@ -64,23 +65,6 @@ def load(path: str | Path, device: str = "cpu") -> Model:
                 f"{path}: neither a force2geo checkpoint nor a published PaiNN's weights"
             )
         return _load_own(path, content, device)
-
-
-def check_device(device: str) -> None:
-    """Raise `UserError` when torch cannot compute on a device: unknown, or none of it here."""
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError):
-        raise UserError(f"device '{device}': unknown, give cpu or cuda") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device '{device}': torch finds no GPU here, give cpu")
-    try:
-        usable = kind != "meta" and torch.zeros(1, device=device).sum().item() == 0
-    except Exception as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"device '{device}': not usable here ({why})") from None
-    if not usable:
-        raise UserError(f"device '{device}': holds no numbers, give cpu or cuda")
 
 
 def _load_own(path: Path, content: dict[str, Any], device: str) -> Model:

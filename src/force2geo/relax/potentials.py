@@ -181,17 +181,3 @@ def state_by_options(
     if multiplicity not in (lowest, spin):
         return named, multiplicity, f"multiplicity {multiplicity}, but the options say {spin}"
     return named, spin, ""
-
-
-def choose_device(name: str | None) -> str:
-    """Return `cpu` or `cuda`, a GPU where there is one; `UserError` for one there is not."""
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise UserError(f"device '{name}': give cpu, cuda or cuda:0")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device '{name}': torch finds no GPU here, use cpu")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UserError(f"device '{name}': there are {torch.cuda.device_count()} GPUs")
-    return "cpu" if kind == "cpu" else name

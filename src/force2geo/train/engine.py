@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from force2geo.errors import UserError
+from force2geo.train import lightning_state
 from force2geo.train import scratch as unfinished
 from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.history import LineAMinute
@@ -110,11 +111,7 @@ class Training(L.LightningModule):
         """Start the clock and the sums of the epoch, or go on with those of a killed run."""
         self._sums = self._own_sums()
         self._started = time.perf_counter() - self._progress["seconds"]
-        self._epoch_start = deepcopy(self.trainer.fit_loop.state_dict())
-        # Still those of the epoch before, which Lightning would take for this one's.
-        batches = self._epoch_start["epoch_loop.batch_progress"]
-        batches["is_last_batch"] = False
-        batches["current"] = dict.fromkeys(batches["current"], 0)
+        self._epoch_start = lightning_state.beginning_of_epoch(self.trainer)
 
     def _own_sums(self) -> dict[str, float]:
         """Return this process's sums of the batches done; those of another number, shared out."""
@@ -177,6 +174,8 @@ class Training(L.LightningModule):
         """Say whether the state is to be kept now; all processes say the same."""
         if self._progress["done"] == len(self._loader.batches):
             return False  # the epoch's end, after its validation, is kept
+        if not self._epoch_start:
+            return False
         due = time.monotonic() - self._saved >= self.keep_every
         if self.trainer.world_size == 1:
             return due
@@ -244,7 +243,7 @@ class Training(L.LightningModule):
         checkpoint["schedule"] = self._schedule.state_dict()
         if self._saving_middle:
             # To Lightning the epoch has just begun; its loader leaves out the batches done.
-            checkpoint["loops"]["fit_loop"] = self._epoch_start
+            lightning_state.put_in_place(self._epoch_start, checkpoint)
             checkpoint["progress"] = self._progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 from force2geo.potentials.batch import Batch, on_device, spans
+from force2geo.superposition import superpose_molecules
 from force2geo.train.snapshots import unseen
 
 if TYPE_CHECKING:
@@ -181,28 +182,10 @@ class Molecules:
         noised = (toss < 0.5)[molecule][:, None]
         batch.positions = torch.where(noised, truth + self.noise * noise, from_path)
         batch.displacement = (
-            torch.where(noised, truth, superpose(truth, from_path, molecule, counts))
+            torch.where(noised, truth, superpose_molecules(truth, from_path, molecule, counts))
             - batch.positions
         )
         return batch
-
-
-def superpose(moving: Tensor, fixed: Tensor, molecule: Tensor, counts: Tensor) -> Tensor:
-    """Return `moving` (N,3), each molecule turned and shifted onto `fixed` with least squares.
-
-    `molecule` (N,) is whose an atom is, `counts` (B,) are the molecules' sizes. Kabsch (1976):
-    proper rotations only, so a mirror image stays one.
-    """
-
-    def summed(values: Tensor) -> Tensor:
-        return values.new_zeros(len(counts), *values.shape[1:]).index_add_(0, molecule, values)
-
-    centres = [summed(x.double()) / counts[:, None] for x in (moving, fixed)]
-    one, other = moving.double() - centres[0][molecule], fixed.double() - centres[1][molecule]
-    left, _, right = torch.linalg.svd(summed(one[:, :, None] * other[:, None]))
-    left[:, :, 2] *= torch.linalg.det(left @ right).sign()[:, None]
-    turned = torch.bmm(one[:, None], (left @ right)[molecule])[:, 0]
-    return (turned + centres[1][molecule]).to(moving.dtype)
 
 
 def molecules(

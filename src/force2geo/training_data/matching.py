@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from force2geo.select.superpose import superpose, transform
+from force2geo.superposition import superpose, transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from force2geo.potentials.fast import pair_operations
-from force2geo.potentials.fast.pieces import wanted
+from force2geo.potentials.fast.torch_state import wanted
 
 if TYPE_CHECKING:
     from force2geo.potentials.pairs import Pairs

@@ -45,19 +45,3 @@ class _Split(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         return _Join.apply(ctx.dim, *slopes), None, None
-
-
-def wanted(ctx: Any) -> list[bool]:
-    """Say which tensor inputs' derivatives this backward pass has a use for.
-
-    Forces do not ask for the weights' slopes, nor the weights for the positions'; torch tells its
-    own functions so, and others when they ask.
-    """
-    return [node is not None and _will_run(node) for node, _ in ctx.next_functions]
-
-
-def _will_run(node: Any) -> bool:
-    try:
-        return torch._C._will_engine_execute_node(node)
-    except (AttributeError, RuntimeError):  # of a leaf it cannot say
-        return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 import torch
 from torch import Tensor, nn
 
-from force2geo.potentials.fast.pieces import wanted
+from force2geo.potentials.fast.torch_state import wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
