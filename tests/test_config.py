@@ -186,6 +186,10 @@ def test_charge_states_are_packed_as_the_config_says(config):
         ({"data": {"x": {"split": "random"}}}, "data.x.from: missing, the name of a data set"),
         ({"data": None}, "data: None, not names with values"),
         ({"pretrain": None}, "property.recipes: force2prop needs the section pretrain"),
+        (
+            {"pretrain": None, "property": {"recipes": ["painn"], "sweeps": {"noise": [0.2]}}},
+            "property.recipes: geometry_force2geo needs the section pretrain",
+        ),
         ({"pretrain": None, "property": None}, "tables: table4: the configuration has no section"),
         ({"models": {"schnet": None}}, "models.schnet: None, not names with values"),
         ({"benchmark": {"backbones": ["egnn"]}}, "benchmark.backbones: 'egnn' is not described"),
