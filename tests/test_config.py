@@ -21,7 +21,7 @@ from force2geo.config import (
 from force2geo.errors import UserError
 from force2geo.files import code_version
 from force2geo.plan import trainings as plan
-from force2geo.plan.relaxations import compared
+from force2geo.plan.relaxations import compared, relaxations
 from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
 from force2geo.train.recipes import RECIPES
@@ -163,7 +163,7 @@ def everything(config):
     """The settings of every job that a configuration asks for."""
     shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
     trained = [f"train/{name}" for name in trainings(config)]
-    others = [f"compare/{name}" for name in compared(config, "calculator")]
+    others = [f"relax/{name}" for name in relaxations(config)]
     others += [f"data/{name}" for name in config["data"]]
     return {job: stage_settings(config, job) for job in (*STAGES, *trained, *others, *shown)}
 
@@ -171,7 +171,10 @@ def everything(config):
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
-        ({"relax": {"max_steps": 7}}, {"relax", "compare/GFN2-xTB"}),
+        ({"relax": {"max_steps": 7}}, {"relax/subset", "relax/d_opt", "relax/d_opt.GFN2-xTB"}),
+        ({"relax": {"chunk": {"potential": 7, "calculator": 7}}}, set()),
+        ({"relax": {"starts": ["rdkit"]}}, {"table/table3"}),
+        ({"select": {"d_opt_size": 7}}, {"d_opt"}),
         # Memory, and where a training is looked at, are no reason to do anything again.
         ({"relax": {"batch_atoms": 7}}, set()),
         ({"tracking": {"uri": "http://nowhere", "experiment": "x"}}, set()),
@@ -191,7 +194,8 @@ def everything(config):
         # Another value of a sweep is another training, and its table's business.
         ({"property": {"sweeps": {"noise": [0.3]}}}, set()),
         ({"tables": ["table2", "table11"]}, {"report"}),
-        ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}}, {"compare/GFN2-xTB"}),
+        ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
+         {"relax/d_opt.GFN2-xTB"}),
         ({"compare": {"other": {"calculator": "ase.calculators.lj:LennardJones"}}},
          {"table/table3"}),
     ],
