@@ -18,6 +18,8 @@ OWN = "Force2Geo"
 """Name of the run's own potential in table 3."""
 START = "hf"
 """The geometry that relaxations start from unless they say another: the first DFT snapshot."""
+BETWEEN = ", from "
+"""Between a potential and another start in a row of table 3."""
 
 
 def compared(config: dict[str, Any], kind: str) -> list[str]:
@@ -88,7 +90,7 @@ def judged(config: dict[str, Any]) -> dict[str, str]:
     """Return the tables of D_opt's molecules by row of table 3, within the run's folder."""
     ids = same(relaxations(config))
     return {
-        (other or OWN) + (f", from {start}" if start != START else ""): (
+        (other or OWN) + (f"{BETWEEN}{start}" if start != START else ""): (
             f"judged/{ids[name_of('d_opt', other, start)]}.csv"
         )
         for start in dict.fromkeys([START, *config["relax"]["starts"]])
