@@ -1,5 +1,7 @@
 """A training step asks the device for nothing; what is no number is found all the same."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -182,6 +184,7 @@ def test_the_earliest_of_all_processes_is_told(monkeypatch):
     watch = Watch(CPU, 8)
     watch.see(torch.tensor(torch.nan), torch.tensor(1.0))
     assert watch.first_bad() == others[0]
+    assert watch.first_bad(together=False) == Bad(8, "loss", 0)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
@@ -299,6 +302,7 @@ def test_nobody_makes_batches_that_nobody_wants(packed):
     data = Counted(packed)
     ahead = iter(Ahead(BatchLoader(data, 1), lambda batch, number: batch, CPU))
     next(ahead)
+    time.sleep(0.5)  # a thread that did not stop by itself would have made all
     ahead.close()
     # One used, two that wait and one in the making, of 48.
     assert 1 <= data.made <= 4

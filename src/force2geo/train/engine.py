@@ -170,11 +170,12 @@ class Training(L.LightningModule):
             clip_grads_with_norm_(weights, gradient_clip_val, norm)
         self._watch.see(self._loss, norm)
         if not answers_late(self.device):
-            self._ask()  # before the step: one that is not fused is taken in any case
+            # Before the step: one that is not fused is taken in any case. Others are not asked.
+            self._ask(together=False)
 
-    def _ask(self) -> None:
+    def _ask(self, together: bool = True) -> None:
         """Stop where a loss or a gradient was no number; the device is waited for."""
-        bad = self._watch.first_bad()
+        bad = self._watch.first_bad(together)
         if bad is not None:
             assert self.scratch is not None
             stop(bad, self.current_epoch, self._batch_again, self.model, self.scratch)

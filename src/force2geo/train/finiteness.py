@@ -51,16 +51,18 @@ class Watch:
         self._batches += fine
         self.skip.copy_(~fine)
 
-    def first_bad(self) -> Bad | None:
-        """Return what was found, by any of the processes, which all ask; the device is waited for.
+    def first_bad(self, together: bool = True) -> Bad | None:
+        """Return what was found, or None; the device is waited for.
 
-        Of several the one of the first batch is told.
+        With `together` all processes ask, and all are told the same: what was found in the first
+        batch.
         """
         *fine, batches = torch.cat([self._fine.long(), self._batches[None]]).tolist()
         own = None
         if not all(fine):
             own = Bad(self.start + batches, _WATCHED[fine.index(0)], place()[0])
-        return min((bad for bad in gathered(own) if bad is not None), default=None)
+        found = gathered(own) if together else [own]
+        return min((bad for bad in found if bad is not None), default=None)
 
 
 def stop(
