@@ -21,7 +21,7 @@ from force2geo.train import lightning_state
 from force2geo.train import scratch as unfinished
 from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.history import LineAMinute
-from force2geo.train.judging import predict_all
+from force2geo.train.judging import judge
 from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.processes import accelerator, gathered, processes
 from force2geo.train.schedule import Schedule
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from force2geo.potentials.batch import Batch
-    from force2geo.train.objectives import Objective
+    from force2geo.train.objective import Objective, ParameterGroup
 
 
 _ASK_EVERY = 20  # batches between questions whether to save, where there are several processes
@@ -53,6 +53,10 @@ class Training(L.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        learning = {id(p) for group in self._groups() for p in group.parameters}
+        for parameter in model.parameters():
+            if id(parameter) not in learning:
+                parameter.requires_grad_(False)
         self.settings = settings
         self.sets = {"train": train, "val": validation}
         decay = settings["ema"]
@@ -77,6 +81,9 @@ class Training(L.LightningModule):
         self._batch: Batch | None = None
         self._sums: dict[str, float] = {}
         self._started = 0.0
+
+    def _groups(self) -> list[ParameterGroup]:
+        return self.objective.parameter_groups(self.model)
 
     @property
     def judged(self) -> nn.Module:
@@ -221,8 +228,7 @@ class Training(L.LightningModule):
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
         seconds = time.perf_counter() - self._started
-        found = predict_all(self.judged.eval(), self.objective, self.sets["val"], self.settings)
-        metrics = self.objective.metrics(found)
+        metrics = judge(self.judged.eval(), self.objective, self.sets["val"], self.settings)
         if not self.history and not math.isfinite(metrics[self.objective.monitor]):
             raise UserError(
                 f"{self.objective.monitor} of the validation set is not finite: look for a wrong "
@@ -262,7 +268,10 @@ class Training(L.LightningModule):
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         try:
             optimizer = kinds[options["name"]](
-                self.model.parameters(),
+                [
+                    {"params": group.parameters, "lr": group.rate * options["learning_rate"]}
+                    for group in self._groups()
+                ],
                 lr=options["learning_rate"],
                 betas=tuple(options["betas"]),
                 weight_decay=options["weight_decay"],
