@@ -153,15 +153,16 @@ def test_several_targets_are_learnt_at_once_each_on_its_scale(molecules, tmp_pat
     assert 95 < given["dipole"] < 105 and given["gap"] < 20
 
 
-def test_heads_of_a_start_are_taken_by_their_targets(molecules, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["gap", "dipole"])
+def test_heads_of_a_start_are_taken_by_their_targets(molecules, tmp_path, capsys, name):
     record = PROPERTY | {"epochs": 1, "ema": 0.0}
     both, _ = train(tmp_path / "a", record | {"target": ["gap", "dipole"]}, *molecules)
     still = {"optimizer": STILL, "start": "a"}
-    tuned = record | still | {"mixed": True, "target": "dipole"}
+    tuned = record | still | {"mixed": True, "target": name}
     one, _ = train(tmp_path / "b", tuned, *molecules, "--start", both)
     start, found = (checkpoint.load(path).network for path in (both, one))
-    for name, weights in start.property_head("dipole").state_dict().items():
-        assert torch.equal(weights, found.property_head().state_dict()[name]), name
+    for key, weights in start.property_head(name).state_dict().items():
+        assert torch.equal(weights, found.property_head().state_dict()[key]), key
     (tmp_path / "s.json").write_text(json.dumps(tuned | {"target": "zpve"}))
     given = ["--settings", tmp_path / "s.json", "--data", *molecules, "--start", both,
              "--out", tmp_path / "c.pt"]  # fmt: skip

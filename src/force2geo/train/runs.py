@@ -152,3 +152,4 @@ def _take_over(model: Network, start: Network) -> None:
             same = theirs["kind"] == own["kind"] and theirs["target"] in (own["target"], "")
             if same and other in start.heads:
                 head.load_state_dict(start.heads[other].state_dict())
+                break
