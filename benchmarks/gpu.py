@@ -24,7 +24,7 @@ import torch
 from force2geo.potentials.batch import Batch, collate
 from force2geo.potentials.models import Potential
 from force2geo.train.engine import fit
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.packed import PackedWriter
 
@@ -127,7 +127,7 @@ def precisions(device: str) -> dict[str, float]:
 def speed(device: str, sizes: list[int]) -> list[dict[str, Any]]:
     """Return rates of training steps and inference by precision and batch."""
     rows = []
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = EnergyForces.of()
     for precision in ("highest", "high", "medium"):
         torch.set_float32_matmul_precision(precision)
         for size in sizes:
@@ -174,7 +174,7 @@ def whole_training(device: str, size: int, folder: Path) -> dict[str, float]:
                       "weight_decay": 0.0},
         "schedule": {"name": "cosine", "warmup": 0.1},
     }  # fmt: skip
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = EnergyForces.of()
     torch.manual_seed(0)
     _, history = fit(Potential(BACKBONE), objective, train, data.where("val"), settings, folder)
     indices = np.random.default_rng(2).permutation(len(train))[:size]
@@ -191,7 +191,7 @@ def profile(device: str, size: int) -> str:
     """Return where a training step's time goes."""
     torch.manual_seed(0)
     model, batch = Potential(BACKBONE).to(device), batch_of(size, device)
-    objective, weights = EnergyForces("mae", "rmse", 1.0, 1.0, True), list(model.parameters())
+    objective, weights = EnergyForces.of(), list(model.parameters())
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

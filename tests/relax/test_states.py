@@ -174,7 +174,7 @@ def test_the_sets_start_at_the_hf_geometry_and_keep_their_state(tmp_path, capsys
     numbers = np.array([8, 1, 1, 8, 1, 8, 1, 1])
     geometry = {name: rng.normal(size=(8, 3)) for name in ("dft", "hf", "rdkit")}
     conformers = Conformers(
-        ["000000001", "000000002", "000000003"], np.array([0, 3, 5, 8]), numbers, np.ones(3),
+        ["000000001", "000000002", "000000003"], np.array([0, 3, 5, 8]), numbers, {},
         geometry, np.array([0, -1, 0]), np.array([1, 1, 1]),
     )  # fmt: skip
     write_conformers(tmp_path / "c.h5", conformers)

@@ -18,6 +18,7 @@ from force2geo.train.ahead import Ahead
 from force2geo.train.average import MovingAverage
 from force2geo.train.finiteness import Bad, Watch
 from force2geo.train.loader import BatchLoader
+from force2geo.train.objective import ParameterGroup
 from force2geo.train.optimiser import heed, optimiser
 from force2geo.train.sums import Sums
 from force2geo.train.waits import waits
@@ -195,7 +196,8 @@ def test_a_fused_step_that_is_skipped_leaves_no_trace(name):
     def weights(skips):
         layer = nn.Linear(3, 1, bias=False)
         nn.init.constant_(layer.weight, 0.5)
-        steps, skip = optimiser(layer, options, fused=True), torch.zeros(())
+        groups, skip = [ParameterGroup([layer.weight])], torch.zeros(())
+        steps = optimiser(groups, options, fused=True)
         heed(steps, skip)
         for skipped in skips:
             layer.weight.grad = torch.full((1, 3), torch.nan if skipped else 2.0)

@@ -24,7 +24,7 @@ from force2geo.train.average import MovingAverage
 from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.finiteness import Watch, stop
 from force2geo.train.history import LineAMinute
-from force2geo.train.judging import predict_all
+from force2geo.train.judging import judge
 from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.optimiser import adopt, heed, optimiser
 from force2geo.train.processes import accelerator, gathered, processes
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from force2geo.potentials.batch import Batch
-    from force2geo.train.objectives import Objective
+    from force2geo.train.objective import Objective, ParameterGroup
 
 
 _ASK_EVERY = 50  # batches between questions that a device or other processes are waited for with
@@ -63,6 +63,10 @@ class Training(L.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        learning = {id(p) for group in self._groups() for p in group.parameters}
+        for parameter in model.parameters():
+            if id(parameter) not in learning:
+                parameter.requires_grad_(False)
         self.settings = settings
         self.sets = {"train": train, "val": validation}
         decay = settings["ema"]
@@ -81,6 +85,9 @@ class Training(L.LightningModule):
         self._watch = Watch(self._loss.device, 0)
         self._sums: Sums
         self._started = 0.0
+
+    def _groups(self) -> list[ParameterGroup]:
+        return self.objective.parameter_groups(self.model)
 
     @property
     def judged(self) -> nn.Module:
@@ -250,8 +257,7 @@ class Training(L.LightningModule):
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
         seconds = time.perf_counter() - self._started
-        found = predict_all(self.judged.eval(), self.objective, self.sets["val"], self.settings)
-        metrics = self.objective.metrics(found)
+        metrics = judge(self.judged.eval(), self.objective, self.sets["val"], self.settings)
         if not self.history and not math.isfinite(metrics[self.objective.monitor]):
             raise UserError(
                 f"{self.objective.monitor} of the validation set is not finite: look for a wrong "
@@ -290,7 +296,7 @@ class Training(L.LightningModule):
         the step that the epoch's result asks for, so that a resumed run would miss it.
         """
         fused = answers_late(self.device)
-        optimizer = optimiser(self.model, self.settings["optimizer"], fused)
+        optimizer = optimiser(self._groups(), self.settings["optimizer"], fused)
         # Every epoch has as many batches.
         loader = BatchLoader(
             self.sets["train"],

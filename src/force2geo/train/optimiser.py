@@ -9,20 +9,27 @@ import torch
 from force2geo.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from force2geo.train.objective import ParameterGroup
 
 _KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def optimiser(model: nn.Module, options: dict[str, Any], fused: bool) -> torch.optim.Optimizer:
-    """Return the optimiser of the settings.
+def optimiser(
+    groups: list[ParameterGroup], options: dict[str, Any], fused: bool
+) -> torch.optim.Optimizer:
+    """Return the optimiser of the settings; groups learn at their shares of its rate.
 
     A fused step is one kernel, whose last bits are not those of the plain one; on a CPU steps are
     plain, so that trainings give the numbers that they have always given.
     """
     try:
         return _KINDS[options["name"]](
-            model.parameters(),
+            [
+                {"params": group.parameters, "lr": group.rate * options["learning_rate"]}
+                for group in groups
+            ],
             lr=options["learning_rate"],
             betas=tuple(options["betas"]),
             weight_decay=options["weight_decay"],
