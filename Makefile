@@ -13,7 +13,7 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help install envs demo test coverage mutants nightly format lint lock clean
+.PHONY: help install envs demo test coverage mutants nightly format reference lint lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -61,6 +61,10 @@ lint:
 
 format: install ## format the code
 	$(ACTIVATE) && ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow/rules
+
+reference: install ## write the configuration's schema and reference page from its classes
+	$(ACTIVATE) && force2geo config --schema > workflow/schemas/config.schema.json
+	$(ACTIVATE) && force2geo config --reference > docs/config.md
 
 # torch is pinned in envs/torch.txt and left out of the lock, so that the same lock serves CPU and
 # CUDA machines: each takes its own build of that version.

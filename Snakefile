@@ -11,11 +11,12 @@ from snakemake.utils import min_version
 
 from force2geo.config import (
     STAGES,
-    check,
     fingerprint,
     generated_shards,
+    has,
     made_by_other_code,
     own_molecules,
+    resolve,
     shard_sources,
     stage_settings,
 )
@@ -31,16 +32,15 @@ from force2geo.plan.trainings import trainings
 min_version("8.20")
 
 
-configfile: "config.yaml"
+# A run's configuration stands alone: the demo's is none that another's is put on.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
 
 
 try:
     # What was checked once the jobs need not check again.
-    check(
-        config,
-        Path(workflow.basedir) / "workflow/schemas/config.schema.json",
-        models=workflow.is_main_process,
-    )
+    config = resolve(config, models=workflow.is_main_process)
     SHARDS = shard_sources(config)
     GENERATED = generated_shards(config)
 except UserError as error:

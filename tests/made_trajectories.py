@@ -1,23 +1,20 @@
 """Trajectories to store."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 
+from force2geo.config.data import Curate
 from force2geo.logs.log import Log
 from force2geo.logs.names import LogName, NamePattern
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
 
-CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 BASIS = {"b3lyp": "6-31g*", "hf": "sto-6g", "pm3": "pm3"}
 
 
 @pytest.fixture(scope="session")
 def pattern() -> NamePattern:
-    return NamePattern(yaml.safe_load(CONFIG.read_text())["curate"]["name_pattern"])
+    return NamePattern(Curate().name_pattern)
 
 
 @pytest.fixture

@@ -3,41 +3,41 @@
 import copy
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 import yaml
 
 from force2geo.config import (
     STAGES,
-    check,
     fingerprint,
     generated_shards,
     made_by_other_code,
     missing_import,
     own_molecules,
+    resolve,
     shard_sources,
     stage_settings,
 )
+from force2geo.dft.generate import Settings
 from force2geo.errors import UserError
 from force2geo.files import code_version
 from force2geo.plan import trainings as plan
-from force2geo.plan.relaxations import compared, relaxations
+from force2geo.plan.compared import compared
+from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
 from force2geo.train.recipes import RECIPES
 
+SHARDS = [f"shard_{i:03d}" for i in range(12)]
+NINE = ("schnet", "painn", "faenet", "pace", "equiformer", "nequip", "allegro", "sevennet", "mace")
 SMALL = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 
 
 @pytest.fixture
 def config(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    return yaml.safe_load((repository / "config.yaml").read_text())
-
-
-@pytest.fixture
-def schema(repository):
-    return repository / "workflow/schemas/config.schema.json"
+    return resolve(yaml.safe_load((repository / "config.yaml").read_text()), models=False)
 
 
 def merge(base, extra):
@@ -49,16 +49,25 @@ def merge(base, extra):
     return base
 
 
-def test_shipped_configs_are_valid(config, schema, repository):
-    check(config, schema)
-    for path in (repository / "workflow/config").glob("*.yaml"):
-        check(merge(copy.deepcopy(config), yaml.safe_load(path.read_text())), schema)
+def test_shipped_configs_stand_alone_and_what_they_give_is_resolved_already(config, repository):
+    shipped = [*(repository / "workflow/config").glob("*.yaml"), repository / "config.yaml"]
+    for path in [*shipped, repository / "tests/workflow/mini.yaml"]:
+        resolved = resolve(yaml.safe_load(path.read_text()))
+        assert resolve(resolved, models=False) == resolved, path
 
 
-def test_charge_states_are_packed_as_the_config_says(config, schema):
+def test_table3_is_the_demo_with_more_rows(config, repository):
+    text = (repository / "workflow/config/table3.yaml").read_text()
+    more = resolve(yaml.safe_load(text), models=False)
+    rows = more.pop("compare")
+    assert rows.pop("GFN2-xTB") == config.pop("compare")["GFN2-xTB"]
+    assert set(rows) == {"published", "published-small", "DFT"} and more == config
+
+
+def test_charge_states_are_packed_as_the_config_says(config):
     for use in ("benchmark", "pretrain"):
         config["data"][use]["charge_states"] = [[0, 1], [-1, 1], [0, 2]]
-    check(config, schema)
+    resolve(config)
     packed = stage_settings(config, "data/pretrain")
     assert packed["charge_states"] == [[0, 1], [-1, 1], [0, 2]]
 
@@ -70,7 +79,14 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
         ({"pretrain": {"epoch": 3}}, "unknown key 'pretrain.epoch'"),
         ({"pretrain": {"epochs": 0}}, "pretrain.epochs: 0"),
         ({"pretrain": {"optimizer": {"name": "sgd"}}}, "pretrain.optimizer.name: 'sgd'"),
-        ({"pretrain": {"schedule": {"name": "step"}}}, "pretrain.schedule: '"),
+        (
+            {"pretrain": {"schedule": {"name": "step"}}},
+            "unknown key 'pretrain.schedule.warmup'; known here: gamma, name, step_size",
+        ),
+        (
+            {"pretrain": {"schedule": {"name": "linear"}}},
+            "pretrain.schedule.name: 'linear', not one of plateau, step, cosine",
+        ),
         ({"run": "a/b"}, "run: 'a/b'"),
         (
             {"data": {"pretrain": {"charge_states": [[0, 0]]}}},
@@ -78,11 +94,11 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
         ),
         (
             {"data": {"pretrain": {"charge_states": [1, 2]}}},
-            "data.pretrain: data set pubchemqcr: 'charge_states' is 1, not a list",
+            "data.pretrain: data set pubchemqcr: 'charge_states.0' is 1, not a list",
         ),
         ({"data": {"benchmark": {"charge_states": []}}}, "charge_states: give pairs"),
         ({"data": {"pretrain": {"charges": []}}}, "pubchemqcr: it takes no 'charges', only"),
-        ({"data": {"pretrain": {"sources": ["b3lyp"]}}}, "'sources' is 'b3lyp', not one of pm3"),
+        ({"data": {"pretrain": {"sources": ["b3lyp"]}}}, "'sources.0' is 'b3lyp', not one of pm3"),
         ({"data": {"pretrain": {"from": "qm99"}}}, "data.pretrain: data set: unknown name 'qm99'"),
         ({"data": {"pretrain": {"as": "graphs"}}}, "data.pretrain.as: 'graphs'"),
         (
@@ -99,11 +115,19 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
         ({"raw": {"identifiers": "no.csv"}}, "raw.identifiers: no such file or folder 'no.csv'"),
         ({"property": {"recipes": ["magic"]}}, "property.recipes.0: 'magic'"),
         ({"compare": {"x": {}}}, "compare.x: "),
-        ({"compare": {"x": {"calculator": "a:B", "training": {}}}}, "compare.x: give a calculator"),
-        ({"compare": {"x": {"training": {}}}}, "compare.x: give a calculator"),
+        (
+            {"compare": {"x": {"calculator": "a:B", "training": {}}}},
+            "compare.x: calculator, training, not one of: calculator (and options)",
+        ),
+        ({"compare": {"x": {"training": {}}}}, "compare.x: training, not one of: calculator"),
+        ({"compare": {"x": None}}, "compare.x: None, not one of: calculator (and options);"),
+        ({"compare": {"x": {"calculator": "a:B", "optoins": {}}}}, "unknown key 'compare.x.opto"),
+        ({"compare": {"x": {"calculator": "tblite"}}}, "compare.x.calculator: 'tblite' does not"),
+        ({"compare": {"a.b": {"checkpoint": "config.yaml"}}}, "compare.a.b: the name does not"),
         (
             {"compare": {"x": {"checkpoint": "config.yaml", "options": {}}}},
-            "compare.x: give a calculator (and options), a checkpoint, or a model and its training",
+            "compare.x: checkpoint, options, not one of: calculator (and options); checkpoint; "
+            "model and training",
         ),
         (
             {"compare": {"x": {"checkpoint": "no.pt"}}},
@@ -147,15 +171,31 @@ def test_charge_states_are_packed_as_the_config_says(config, schema):
         ({"benchmark": {"batch_size": {"painn": None}}}, "benchmark.batch_size.painn: None"),
         (
             {"property": {"sweeps": {"noise": ["1e-5"]}}},
-            "property.sweeps.noise.0: '1e-5' is not of type 'number' (in YAML, a number in powers "
-            "of ten has a point: 1.0e-5)",
+            "property.sweeps.noise.0: '1e-5', not a number of at least 0 (in YAML, a number in "
+            "powers of ten has a point: 1.0e-5)",
         ),
+        ({"benchmark": {"seeds": [7, 7]}}, "benchmark.seeds: [7, 7], one of them twice"),
+        ({"benchmark": {"epochs": 0}}, "benchmark.epochs: 0, not a whole number of at least 1"),
         ({"resources": {"gpus": -1}}, "resources.gpus: -1"),
+        ({"resources": {"gpus": True}}, "resources.gpus: True, not a whole number of at least 0"),
+        ({"tables": ["table2", "table2"]}, "tables: ['table2', 'table2'], one of them twice"),
+        ({"select": 3}, "select: 3, not keys with values"),
+        ({"raw": {"logs": "demo"}}, "raw.logs: 'demo', not a list"),
+        ({"run": None}, "run: None, not a text"),
+        # Sections that are there need others.
+        ({"raw": None}, "benchmark.data: 'benchmark' is made of logs, and neither raw.logs nor"),
+        ({"data": {"x": {"split": "random"}}}, "data.x.from: missing, the name of a data set"),
+        ({"data": None}, "data: None, not names with values"),
+        ({"pretrain": None}, "property.recipes: force2prop needs the section pretrain"),
+        ({"pretrain": None, "property": None}, "tables: table4: the configuration has no section"),
+        ({"models": {"schnet": None}}, "models.schnet: None, not names with values"),
+        ({"benchmark": {"backbones": ["egnn"]}}, "benchmark.backbones: 'egnn' is not described"),
+        ({"pretrain": {"backbone": "egnn"}}, "pretrain.backbone: 'egnn' is not described under m"),
     ],
 )
-def test_errors_are_one_line_and_name_the_key(config, schema, change, message):
+def test_errors_are_one_line_and_name_the_key(config, change, message):
     with pytest.raises(UserError) as caught:
-        check(merge(config, change), schema)
+        resolve(merge(config, change))
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -181,7 +221,8 @@ def everything(config):
         ({"models": {"schnet": {"layers": 9}}},
          {"train/benchmark.schnet", "train/property.random.schnet",
           "train/property.scaffold.schnet"}),
-        ({"benchmark": {"batch_size": {"painn": 7}}}, {"train/benchmark.painn"}),
+        ({"benchmark": {"batch_size": dict.fromkeys(NINE, 16) | {"painn": 7}}},
+         {"train/benchmark.painn"}),
         ({"benchmark": {"backbones": ["painn"]}},
          {"table/table2", "figure/learning_curve", "figure/cost_accuracy"}),
         ({"data": {"pretrain": {"sources": ["dft_1st"]}}}, {"data/pretrain", "audit"}),
@@ -271,24 +312,118 @@ def test_equal_trainings_are_one(config):
     }  # fmt: skip
 
 
-def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config, schema):
-    config["benchmark"]["batch_size"].pop("painn")
+def test_a_benchmark_needs_a_batch_size_for_each_of_its_backbones(config):
+    config["benchmark"]["batch_size"] = dict.fromkeys(set(NINE) - {"painn"}, 16)
     with pytest.raises(UserError, match=r"benchmark\.batch_size: has no value for 'painn'"):
-        check(config, schema)
+        resolve(config)
     config["benchmark"]["backbones"] = ["schnet"]
-    check(config, schema)
+    resolve(config)
+    config["benchmark"]["epochs"] = {"painn": 3}
+    with pytest.raises(UserError, match=r"benchmark\.epochs: has no value for 'schnet'"):
+        resolve(config)
 
 
-def test_models_left_out_are_named(config, schema):
+def test_models_left_out_are_named(config):
     del config["models"]["painn"]["basis_size"]
     with pytest.raises(UserError, match=r"config: models\.painn: backbone painn: 'basis_size' is"):
-        check(config, schema)
+        resolve(config)
 
 
-def test_rows_of_table_3_can_be_taken_away_and_brought_as_files(config, schema):
-    config["compare"] |= {"GFN2-xTB": None, "file": {"checkpoint": "config.yaml"}}
-    check(config, schema)
-    assert compared(config, "calculator") == [] and compared(config, "checkpoint") == ["file"]
+def test_rows_of_table_3_are_those_that_the_config_names(config):
+    config["compare"] = {"file": {"checkpoint": "config.yaml"}}
+    found = resolve(config, models=False)
+    assert compared(found, "calculator") == [] and compared(found, "checkpoint") == ["file"]
+
+
+def test_a_property_model_s_network_is_described(config):
+    config["benchmark"]["backbones"] = ["painn"]
+    del config["models"]["schnet"]
+    with pytest.raises(UserError, match=r"property\.recipes: schnet: 'schnet' is not described"):
+        resolve(config)
+
+
+def test_a_run_has_the_jobs_of_the_sections_that_it_has(config):
+    """Each section taken away takes its trainings, rows and settings with it, and nothing else."""
+    whole = everything(config)
+    shown = {"tables": ["table2"], "figures": ["learning_curve"]}
+    for left_out, lost in (
+        (["property"], {job for job in whole if job.startswith("train/property.")}),
+        (["property", "pretrain"], {job for job in whole if job.startswith("train/pr")}),
+        (["benchmark"], {job for job in whole if job.startswith("train/benchmark.")}),
+        (["compare"], {"compare/GFN2-xTB"}),
+    ):
+        if "benchmark" in left_out:
+            shown = {"tables": ["table4"], "figures": ["pretrain"]}
+        kept = {key: one for key, one in config.items() if key not in left_out}
+        jobs = everything(resolve(kept | shown, models=False))
+        gone = {job for job in whole if job not in jobs and not job.startswith(("table/", "fig"))}
+        assert gone == lost, left_out
+        assert {job for job in jobs if job in whole and jobs[job] != whole[job]} <= {
+            "report", "select", "audit", "table/table3",
+        }  # fmt: skip
+
+
+def test_what_a_run_lacks_is_in_no_stage_s_settings(config):
+    kept = {key: one for key, one in config.items() if key not in ("property", "pretrain")}
+    found = resolve(kept | {"tables": ["table2", "table3"], "figures": []}, models=False)
+    assert stage_settings(found, "report")["lacks"] == ["pretrain"]
+    assert stage_settings(found, "select")["splits"] == []
+    assert stage_settings(found, "table/table3")["files"] == {
+        "GFN2-xTB": "judged/d_opt.GFN2-xTB.csv"
+    }
+    assert "lacks" not in stage_settings(config, "report")
+    bare = resolve({"run": "x"})
+    assert shard_sources(bare) == {} and trainings(bare) == {}
+    assert stage_settings(bare, "report")["lacks"] == ["store", "pretrain"]
+
+
+def test_little_has_to_be_said_and_the_paper_s_values_are_the_defaults(repository, monkeypatch):
+    """Force2Geo, appendices C and F, table 8 and section 4, typed from the paper."""
+    monkeypatch.chdir(repository)
+    found = resolve({
+        "run": "x", "raw": {"logs": ["workflow/resources/demo"]}, "pretrain": {}, "property": {},
+        "benchmark": {"backbones": ["painn"], "batch_size": {"painn": 32}},
+        "models": {"painn": SMALL, "schnet": SMALL},
+    })  # fmt: skip
+    adam = {"name": "adam", "betas": [0.9, 0.999], "weight_decay": 0.0}
+    loss = {"energy": "mae", "forces": "rmse", "energy_weight": 1.0, "force_weight": 1.0,
+            "energy_per_atom": True, "force_scale": None}  # fmt: skip
+    plateau = {"name": "plateau", "factor": 0.5, "patience": 2}
+    potential = {"objective": "energy_forces", "seed": 7, "loss": loss, "reference": "mean",
+                 "schedule": plateau, "ema": 0.0, "gradient_clip": 0.0,
+                 "backbone": {"name": "painn", **SMALL}}  # fmt: skip
+    assert stage_settings(found, "train/pretrain") == potential | {
+        "data": "pretrain", "judged_on": "dft_1st", "batch_size": 64, "epochs": 9,
+        "optimizer": adam | {"learning_rate": 1e-3},
+    }  # fmt: skip
+    assert stage_settings(found, "train/benchmark.painn") == potential | {
+        "data": "benchmark", "judged_on": None, "batch_size": 32, "epochs": 100,
+        "optimizer": adam | {"learning_rate": 5e-4},
+    }  # fmt: skip
+    geometry = stage_settings(found, "train/property.random.geometry_force2geo")
+    assert geometry["optimizer"] == adam | {"learning_rate": 5e-4}
+    assert geometry["schedule"] == {"name": "step", "step_size": 40, "gamma": 0.5}
+    assert (geometry["noise"], geometry["geometry_weight"]) == (0.1, 0.1)
+    assert (geometry["batch_size"], geometry["epochs"]) == (256, 200)
+    assert stage_settings(found, "relax") == {
+        "optimizer": "bfgs", "force_threshold": 0.05, "max_steps": 500,
+    }  # fmt: skip
+    assert stage_settings(found, "dft") == {
+        "method": "b3lyp5", "basis": "6-31g*", "cartesian": True, "density_fit": False,
+        "grid_level": 3, "conv_tol": 1e-8, "time_limit": 1800, "memory_limit": None,
+    }  # fmt: skip
+    assert stage_settings(found, "data/pretrain") == {
+        "from": "pubchemqcr", "split": "pretrain", "sources": ["dft_1st"], "shards": SHARDS,
+    }  # fmt: skip
+    assert stage_settings(found, "data/downstream") == {
+        "from": "pubchemqcr", "as": "molecules", "split": "subset", "shards": SHARDS, "seed": 7,
+    }  # fmt: skip
+
+
+def test_generating_has_the_defaults_of_the_library(config, tmp_path):
+    (tmp_path / "a.smi").write_text("C\n")
+    found = resolve(config | {"generate": {"molecules": str(tmp_path / "a.smi")}}, models=False)
+    assert stage_settings(found, "generate") == asdict(Settings())
 
 
 def test_a_calculator_is_found_without_importing_it(tmp_path, monkeypatch):
@@ -327,21 +462,15 @@ def test_a_folder_s_fingerprint_tells_of_every_file_in_it(tmp_path):
     assert fingerprint(str(tmp_path / "deep/a.log")) == ""
 
 
-def test_another_recipe_is_pretraining_but_for_what_it_says(config, schema):
+def test_another_recipe_is_pretraining_but_for_what_it_says(config):
     model = {"variant": "published", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
     config["compare"]["mine"] = {"model": model, "training": {"epochs": 3}}
-    check(config, schema)
+    resolve(config)
     plain, mine = (
         stage_settings(config, f"train/{name}") for name in ("pretrain", "pretrain.mine")
     )
     assert mine["epochs"] == 3 and mine["backbone"] == {"name": "painn", **model}
     assert plain | {"epochs": 3, "backbone": mine["backbone"]} == mine
-
-
-def test_schema_knows_the_recipes_of_the_code(schema):
-    properties = yaml.safe_load(schema.read_text())["properties"]
-    listed = properties["property"]["properties"]["recipes"]["items"]["enum"]
-    assert set(listed) == set(RECIPES)
 
 
 def test_shards_are_archives_or_folders_of_logs_or_generated(tmp_path):
@@ -350,15 +479,14 @@ def test_shards_are_archives_or_folders_of_logs_or_generated(tmp_path):
         (tmp_path / "many" / name).touch()
     (tmp_path / "plain").mkdir()
     logs = [str(tmp_path / "many"), str(tmp_path / "plain")]
-    config = {"run": "x", "raw": {"logs": logs}, "generate": {"molecules": None, "shard_size": 2}}
+    config = {"run": "x", "raw": {"logs": logs}}
     assert list(shard_sources(config)) == ["a", "b", "c", "plain"]
     with pytest.raises(UserError, match="two shards"):
         shard_sources(config | {"raw": {"logs": [*logs, logs[0]]}})
-    with pytest.raises(UserError, match="neither"):
-        shard_sources(config | {"raw": {"logs": []}})
+    assert shard_sources(config | {"raw": {"logs": []}}) == {} == shard_sources({"run": "x"})
     (tmp_path / "mine.smi").write_text("O\nC\nN water\n")
     config |= {"raw": {"logs": []}}
-    config["generate"]["molecules"] = str(tmp_path / "mine.smi")
+    config["generate"] = {"molecules": str(tmp_path / "mine.smi"), "shard_size": 2}
     shards = generated_shards(config)
     assert {name: len(cids) for name, cids in shards.items()} == {
         "generated_00000": 2, "generated_00001": 1,

@@ -1,8 +1,9 @@
-"""`paper.yaml` on top of `config.yaml`, as it runs, against numbers typed from the paper."""
+"""`paper.yaml` with its defaults, as it runs, against numbers typed from the paper."""
 
 import pytest
 import yaml
 
+from force2geo.config import resolve
 from force2geo.errors import UserError
 from force2geo.potentials import registry
 from force2geo.settings import plain, read
@@ -16,18 +17,11 @@ TABLE_8 = {
 TENSOR_PRODUCTS = ("nequip", "sevennet", "mace", "pace", "allegro")
 
 
-def merged(base, extra):
-    """What Snakemake makes of two configurations."""
-    both = {key: merged(base[key], value) if isinstance(value, dict) and key in base else value
-            for key, value in extra.items()}  # fmt: skip
-    return base | both
-
-
-@pytest.fixture(scope="module")
-def paper(repository):
-    files = ("config.yaml", "workflow/config/paper.yaml")
-    base, extra = (yaml.safe_load((repository / name).read_text()) for name in files)
-    return merged(base, extra)
+@pytest.fixture
+def paper(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    path = repository / "workflow/config/paper.yaml"
+    return resolve(yaml.safe_load(path.read_text()), models=False)
 
 
 def settings(paper, name):

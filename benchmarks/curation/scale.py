@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from force2geo.config.data import Curate
+from force2geo.settings import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -94,8 +97,7 @@ def outcome(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def curate_times(folder: Path, small: int, large: int) -> dict[str, Any]:
     """Curate a small and a large shard, then two at a time."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    (folder / "curate.json").write_text(json.dumps(config["curate"]))
+    (folder / "curate.json").write_text(json.dumps(plain(Curate())))
     logs = demo_logs()
     result: dict[str, Any] = {}
     for count in (small, large):
@@ -141,8 +143,9 @@ def plan(folder: Path, shards: int) -> dict[str, Any]:
     for name in ("Snakefile", "config.yaml", "workflow", "slurm"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
     (copy / "large.yaml").write_text(
-        yaml.safe_dump({"run": "large", "raw": {"logs": [str(tree)], "identifiers": None}})
+        yaml.safe_dump(demo | {"run": "large", "raw": {"logs": [str(tree)]}})
     )
     command = ["snakemake", "-n", "--quiet", "rules", "--configfile", "large.yaml"]
     begin = time.perf_counter()

@@ -32,6 +32,7 @@ COMMANDS = {
     "table": "one table of a run",
     "figure": "one figure of a run",
     "report": "one self-contained HTML page",
+    "config": "a run's configuration with all its defaults, checked",
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from force2geo.cli import main
-from force2geo.config import stage_settings
+from force2geo.config import resolve, stage_settings
 from force2geo.files import record_provenance, write_json
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import write_relaxed
@@ -120,8 +120,9 @@ def show(home, config, kind, name):
 
 
 @pytest.fixture
-def config(repository):
-    config = yaml.safe_load((repository / "config.yaml").read_text())
+def config(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    config = resolve(yaml.safe_load((repository / "config.yaml").read_text()), models=False)
     config["compare"] = {"other": {"checkpoint": "config.yaml"}}
     config["benchmark"]["backbones"] = ["painn"]
     config["property"] |= {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from force2geo.cli import main
-from force2geo.config import STAGES, check, stage_settings
+from force2geo.config import STAGES, resolve, stage_settings
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
@@ -63,7 +63,7 @@ class Miniature:
                 "options": {"minima": str(folder / "minima.npz")},
             }
         }
-        check(config, repository / "workflow/schemas/config.schema.json")
+        config = resolve(config)
         shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
         trained = [f"train/{name}" for name in trainings(config)]
         trained += [f"data/{name}" for name in config["data"]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from force2geo.config import check, stage_settings
+from force2geo.config import resolve, stage_settings
 from force2geo.errors import UserError
 from force2geo.plan import trainings as plan
 from force2geo.plan.benchmarks import by_seed, runs_of
@@ -17,14 +17,9 @@ from force2geo.plan.trainings import trainings
 def config(repository, monkeypatch):
     monkeypatch.chdir(repository)
     monkeypatch.setattr(plan, "missing", lambda name: ["mace"] if name == "mace" else [])
-    config = yaml.safe_load((repository / "config.yaml").read_text())
+    config = resolve(yaml.safe_load((repository / "config.yaml").read_text()), models=False)
     config["benchmark"]["backbones"] = ["schnet", "painn", "mace"]
     return config
-
-
-@pytest.fixture
-def schema(repository):
-    return repository / "workflow/schemas/config.schema.json"
 
 
 def with_seeds(config, *seeds):
@@ -86,14 +81,14 @@ def test_rows_have_their_seeds(config):
     }
 
 
-def test_epochs_and_batches_are_one_number_or_each_model_s_own(config, schema):
+def test_epochs_and_batches_are_one_number_or_each_model_s_own(config):
     config["benchmark"] |= {"epochs": {"schnet": 3, "painn": 5, "mace": 7}, "batch_size": 6}
-    check(config, schema, models=False)
+    resolve(config, models=False)
     found = trainings(config)
     assert [found[f"benchmark.{name}"]["epochs"] for name in ("schnet", "painn")] == [3, 5]
     assert [found[f"benchmark.{name}"]["batch_size"] for name in ("schnet", "painn")] == [6, 6]
     config["benchmark"] |= {"epochs": 4, "batch_size": {"schnet": 2, "painn": 1, "mace": 1}}
-    check(config, schema, models=False)
+    resolve(config, models=False)
     found = trainings(config)
     assert [found[f"benchmark.{name}"]["epochs"] for name in ("schnet", "painn")] == [4, 4]
     assert [found[f"benchmark.{name}"]["batch_size"] for name in ("schnet", "painn")] == [2, 1]
@@ -111,8 +106,8 @@ def test_epochs_and_batches_are_one_number_or_each_model_s_own(config, schema):
         ({"seeds": [-1]}, "benchmark.seeds.0: -1"),
     ],
 )
-def test_what_is_wrong_is_named(config, schema, change, message):
+def test_what_is_wrong_is_named(config, change, message):
     config["benchmark"] |= change
     with pytest.raises(UserError) as caught:
-        check(config, schema, models=False)
+        resolve(config, models=False)
     assert message in str(caught.value)

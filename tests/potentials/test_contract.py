@@ -19,7 +19,8 @@ from force2geo.potentials.backbone import Backbone, Statistics
 from force2geo.potentials.batch import collate
 from force2geo.potentials.graph import Graph
 from force2geo.potentials.models import Potential, PropertyModel
-from force2geo.settings import read, schema
+from force2geo.settings import read
+from force2geo.settings_schema import schema
 
 HERE = Path(__file__).parent / "backbones"
 KNOWN = Statistics(elements=(1, 6, 8), mean_neighbours=7.5, force_rms=1.5)

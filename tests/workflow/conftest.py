@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import pytest
+import yaml
 
 FILES = ("Snakefile", "config.yaml", "workflow", "slurm")
 
@@ -30,11 +32,18 @@ def checkout(repository, tmp_path_factory):
     return folder
 
 
-def run_snakemake(folder, *arguments, configs=("mini.yaml",), change=None, check=True):
+def run_snakemake(folder, *arguments, configs=("mini.yaml",), change=None, without=(), check=True):
     # Nothing may be written outside the checkout: the home is a folder nobody can write to.
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(folder / ".cache")}
+    if without:
+        (config,) = configs
+        whole = yaml.safe_load((folder / config).read_text())
+        for *above, key in without:
+            del reduce(dict.__getitem__, above, whole)[key]
+        (folder / "without.yaml").write_text(json.dumps(whole))
+        configs = ["without.yaml"]
     if change is not None:
         (folder / "change.yaml").write_text(json.dumps(change))
         configs = [*configs, "change.yaml"]
@@ -57,9 +66,12 @@ def failed_logs(folder):
     return "".join(f"\n== {p}\n{p.read_text()[-1500:]}" for p in logs.rglob("*.log"))
 
 
-def plan(folder, change):
-    """The rules a dry run would execute, the settings' rule and `all` left out."""
-    text = run_snakemake(folder, "-n", "--quiet", "rules", change=change)
+def plan(folder, change=None, without=()):
+    """The rules a dry run would execute, the settings' rule and `all` left out.
+
+    `without` are the places of keys that the run's config does not have.
+    """
+    text = run_snakemake(folder, "-n", "--quiet", "rules", change=change, without=without)
     found = re.findall(r"^(\w+) +\d+$", text, re.MULTILINE)
     return set(found) - {"total", "all", "settings"}
 

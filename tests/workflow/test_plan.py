@@ -1,5 +1,6 @@
 """What each rule reads, seen in the plan of a run: a table by hand, not the rules' own text."""
 
+import json
 import re
 from collections import defaultdict
 
@@ -161,6 +162,36 @@ def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snake
     }  # fmt: skip
     text = snakemake(checkout, "-nF", "all_tables")
     assert len(re.findall(r"^rule table:", text, re.M)) == 6 and "rule figure:" not in text
+
+
+def planned_jobs(text):
+    return dict(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))
+
+
+def test_a_run_s_config_is_not_put_on_the_demo_s(checkout, snakemake):
+    """Nothing of `config.yaml`'s runs where another config does not ask for it."""
+    logs = {"logs": ["workflow/resources/demo"]}
+    (checkout / "bare.yaml").write_text(json.dumps({"run": "bare", "raw": logs}))
+    jobs = planned_jobs(snakemake(checkout, "-n", "--quiet", "rules", configs=["bare.yaml"]))
+    assert jobs == {"settings": "4", "curate": "1", "audit": "1", "statistics": "1",
+                    "report": "1", "all": "1", "total": "9"}  # fmt: skip
+
+
+def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
+    (checkout / "frames").mkdir()
+    for part in ("train", "test"):
+        (checkout / f"frames/ethanol_{part}_01.xyz.gz").touch()
+    frames = {"from": "rmd17", "folder": "frames", "molecules": ["ethanol"]}
+    config = {
+        "run": "frames", "data": {"frames": frames},
+        "models": {"painn": {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}},
+        "benchmark": {"backbones": ["painn"], "batch_size": {"painn": 8}, "data": "frames"},
+        "tables": ["table2"], "figures": ["cost_accuracy"],
+    }  # fmt: skip
+    (checkout / "own.yaml").write_text(json.dumps(config))
+    jobs = planned_jobs(snakemake(checkout, "-n", "--quiet", "rules", configs=["own.yaml"]))
+    assert jobs == {"settings": "5", "data": "1", "train": "1", "table": "1", "figure": "1",
+                    "report": "1", "all": "1", "total": "11"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

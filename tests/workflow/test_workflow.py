@@ -42,7 +42,6 @@ def test_a_second_run_does_nothing(finished, snakemake):
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"compare": {"GFN2-xTB": None}}, {"table", "report"}),
         ({"compare": {"mine": {"checkpoint": "results/mini/train/pretrain/model.pt"}}},
              {"relax", "gather", "dft", "judge", "table", "report"}),
         # One more value is one more training, for the table that shows it.
@@ -108,6 +107,18 @@ def test_a_whole_subset_s_pieces_wait_for_the_selection(finished, planned_pieces
     }
 
 
+@pytest.mark.parametrize(
+    ("without", "stages"),
+    [
+        ([("compare", "GFN2-xTB")], {"table", "report"}),
+        # Data sets and trainings of other sections are as they were.
+        ([("benchmark",), ("tables",), ("figures",)], {"report"}),
+    ],
+)
+def test_what_is_taken_out_of_a_config_reruns_what_showed_it(finished, without, stages, planned):
+    assert planned(finished, without=without) == stages
+
+
 def test_a_touched_input_reruns_its_shard_and_what_follows(finished, snakemake):
     archive = finished / "workflow/resources/demo/shard_000.tar.xz"
     before = archive.stat()
@@ -167,7 +178,7 @@ def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, s
     def relax(*molecules, max_steps=200):
         (checkout / "mine.smi").write_text("\n".join(molecules))
         change = {
-            "run": "own", "raw": {"logs": [], "identifiers": None},
+            "run": "own", "raw": None,
             "generate": {"molecules": "mine.smi", "shard_size": 2, "max_steps": max_steps},
         }  # fmt: skip
         target = "results/own/store/statistics.json"

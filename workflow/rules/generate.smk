@@ -1,6 +1,8 @@
 OWN_MOLECULES = own_molecules(config)
 # Logs of other settings stay where they are, in a folder of their own.
-GENERATED_LOGS = folder_name(Settings(**stage_settings(config, "generate")))
+GENERATED_LOGS = (
+    folder_name(Settings(**stage_settings(config, "generate"))) if OWN_MOLECULES else ""
+)
 
 
 rule generate:

@@ -3,9 +3,16 @@ rule report:
         settings=f"{RUN}/settings/report.json",
         tables=expand(f"{RUN}/tables/{{name}}.json", name=config["tables"]),
         figures=expand(f"{RUN}/figures/{{name}}.png", name=config["figures"]),
-        audit=f"{RUN}/store/audit.json",
-        statistics=f"{RUN}/store/statistics.json",
-        pretrain=f"{RUN}/{training_path(config, 'pretrain', 'metrics.json')}",
+        store=(
+            expand(f"{RUN}/store/{{name}}.json", name=["audit", "statistics"])
+            if has(config, "store")
+            else []
+        ),
+        pretrain=(
+            f"{RUN}/{training_path(config, 'pretrain', 'metrics.json')}"
+            if has(config, "pretrain")
+            else []
+        ),
     output:
         f"{RUN}/report.html",
     log:

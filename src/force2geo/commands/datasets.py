@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """List them."""
     from dataclasses import asdict
 
-    from force2geo.settings import schema
+    from force2geo.settings_schema import schema
     from force2geo.training_data import registry
 
     if args.name is None:

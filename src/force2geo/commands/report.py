@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate.report import report
     from force2geo.files import write_text
 
-    if not (args.folder / "store/statistics.json").is_file():
-        raise UserError(f"{args.folder}: no run's folder, it has no store/statistics.json")
     settings = read_settings(args.settings)
-    write_text(args.out, report(args.folder, settings["tables"], settings["figures"]))
+    lacks = settings.get("lacks", [])
+    if "store" not in lacks and not (args.folder / "store/statistics.json").is_file():
+        raise UserError(f"{args.folder}: no run's folder, it has no store/statistics.json")
+    write_text(args.out, report(args.folder, settings["tables"], settings["figures"], lacks))

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 # Artifacts that the page shows outside its tables.
 _PRETRAIN = "train/pretrain"
-_SHOWN = (
-    "store/audit.json",
-    f"{_PRETRAIN}/metrics.json",
-    f"{_PRETRAIN}/predictions.npz",
-    "relax/d_opt.h5",
-)
+_SHOWN = {
+    "store": ("store/audit.json",),
+    "pretrain": (
+        f"{_PRETRAIN}/metrics.json",
+        f"{_PRETRAIN}/predictions.npz",
+        "relax/d_opt.h5",
+    ),
+}
 _MOST_MOLECULES = 200
 _MOLECULE = {
     "max_force": "max force, potential (eV/Å)",
@@ -171,7 +173,15 @@ def _cells_of(folder: Path, tables: Sequence[str]) -> Iterator[tuple[str, dict[s
         yield from ((name, cell) for cell in cells)
 
 
-def _provenance(folder: Path, tables: Sequence[str]) -> str:
+def _data(folder: Path) -> str:
+    statistics = read_json(folder / "store" / "statistics.json")
+    return (
+        f"<h2>Data</h2>{_statistics(statistics)}"
+        f"<h2>Levels of theory</h2>{_audit(read_json(folder / 'store' / 'audit.json'))}"
+    )
+
+
+def _provenance(folder: Path, tables: Sequence[str], parts: Sequence[str]) -> str:
     """Return the records of what the page shows and of all that went into it, nothing else's."""
 
     def find(name: str) -> Path:
@@ -181,7 +191,7 @@ def _provenance(folder: Path, tables: Sequence[str]) -> str:
         return (path if path.exists() else inside).resolve()
 
     roots = [find(cell["source"]) for _, cell in _cells_of(folder, tables)]
-    roots += [(folder / name).resolve() for name in _SHOWN]
+    roots += [(folder / name).resolve() for part in parts for name in _SHOWN[part]]
     items = []
     for path, record in sorted(ancestry(roots, find).items()):
         inside = path.is_relative_to(folder.resolve())
@@ -246,8 +256,14 @@ def _molecules(folder: Path) -> str:
     return "".join(parts)
 
 
-def report(folder: Path, tables: Sequence[str], figures: Sequence[str]) -> str:
-    """Return the HTML page of a run's folder with the tables and figures named."""
+def report(
+    folder: Path, tables: Sequence[str], figures: Sequence[str], lacks: Sequence[str] = ()
+) -> str:
+    """Return the HTML page of a run's folder with the tables and figures named.
+
+    A run that `lacks` a `store` of logs or a potential, `pretrain`, shows nothing of them.
+    """
+    parts = [part for part in _SHOWN if part not in lacks]
     shown_tables = []
     for name in tables:
         path = folder / "tables" / f"{name}.csv"
@@ -259,18 +275,16 @@ def report(folder: Path, tables: Sequence[str], figures: Sequence[str]) -> str:
         _figure(folder / "figures" / f"{name}.png", find("figure", name).CAPTION)
         for name in figures
     ]
-    statistics = read_json(folder / "store" / "statistics.json")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>force2geo: {escape(folder.name)}</title>"
         f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body><main>'
-        f"<h1>force2geo: run “{escape(folder.name)}”</h1>{_verdict(folder)}"
-        f"<h2>Data</h2>{_statistics(statistics)}"
-        f"<h2>Levels of theory</h2>{_audit(read_json(folder / 'store' / 'audit.json'))}"
-        "<h2>Tables</h2>"
+        f"<h1>force2geo: run “{escape(folder.name)}”</h1>"
+        f"{_verdict(folder) if 'pretrain' in parts else ''}"
+        f"{_data(folder) if 'store' in parts else ''}<h2>Tables</h2>"
         "<p>Grey columns are the numbers published by Fu, Lin et al. for their data; they are not "
         f"results of this run.</p>{''.join(shown_tables)}<h2>Figures</h2>{''.join(shown_figures)}"
         f"<h2>Provenance</h2><p>Code: <code>{escape(code_version())}</code></p>"
-        f"{_cells(folder, tables)}{_provenance(folder, tables)}</main></body></html>\n"
+        f"{_cells(folder, tables)}{_provenance(folder, tables, parts)}</main></body></html>\n"
     )

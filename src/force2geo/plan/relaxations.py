@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from force2geo.plan.compared import others
 from force2geo.plan.trainings import same, trainings
 
 OWN = "Force2Geo"
@@ -20,20 +21,6 @@ START = "hf"
 """The geometry that relaxations start from unless they say another: the first DFT snapshot."""
 BETWEEN = ", from "
 """Between a potential and another start in a row of table 3."""
-
-
-def compared(config: dict[str, Any], kind: str) -> list[str]:
-    """Return the potentials compared that have a `calculator`, `checkpoint` or `training`.
-
-    A name with nothing under it, which takes a row away, is none.
-    """
-    return [name for name, entry in config.get("compare", {}).items() if entry and kind in entry]
-
-
-def others(config: dict[str, Any]) -> list[str]:
-    """Return the names of the other potentials: calculators, ones trained otherwise, files."""
-    kinds = ("calculator", "training", "checkpoint")
-    return [name for kind in kinds for name in compared(config, kind)]
 
 
 def relaxation(
@@ -68,12 +55,17 @@ def name_of(molecules: str, other: str = "", start: str = START) -> str:
 
 def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of all relaxations that the configuration names, by name."""
-    found = {"subset": relaxation(config, "subset")}
-    for start in dict.fromkeys([START, *config["relax"]["starts"]]):
-        for other in ("", *others(config)):
-            name = name_of("d_opt", other, start)
-            found[name] = relaxation(config, "d_opt", other, start)
+    found = {"subset": relaxation(config, "subset")} if "pretrain" in config else {}
+    for other, start in _judged(config):
+        found[name_of("d_opt", other, start)] = relaxation(config, "d_opt", other, start)
     return found
+
+
+def _judged(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the potentials, the run's own first, with each geometry that D_opt starts from."""
+    potentials = [*([""] if "pretrain" in config else []), *others(config)]
+    starts = dict.fromkeys([START, *config["relax"]["starts"]])
+    return [(other, start) for start in starts for other in potentials]
 
 
 def earlier(name: str) -> str | None:
@@ -93,8 +85,7 @@ def judged(config: dict[str, Any]) -> dict[str, str]:
         (other or OWN) + (f"{BETWEEN}{start}" if start != START else ""): (
             f"judged/{ids[name_of('d_opt', other, start)]}.csv"
         )
-        for start in dict.fromkeys([START, *config["relax"]["starts"]])
-        for other in ("", *others(config))
+        for other, start in _judged(config)
     }
 
 

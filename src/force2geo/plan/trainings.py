@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from force2geo.plan.compared import compared
 from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import RECIPES
 
@@ -122,10 +123,12 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for name in _benchmarked(config)
         for seed in seeds(config)
     }
-    found["pretrain"] = pretraining(config)
-    for name, entry in config.get("compare", {}).items():
-        if entry and "training" in entry:
-            found[f"pretrain.{name}"] = pretraining(config, name)
+    if "pretrain" in config:
+        found["pretrain"] = pretraining(config)
+    for name in compared(config, "training"):
+        found[f"pretrain.{name}"] = pretraining(config, name)
+    if "property" not in config:
+        return found
     section = config["property"]
     for split in section["splits"]:
         # A recipe's start is trained with it, asked for or not.
@@ -146,7 +149,8 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _benchmarked(config: dict[str, Any]) -> list[str]:
     """Return the benchmark's models whose packages are installed."""
-    return [name for name in config["benchmark"]["backbones"] if not lacking(config, name)]
+    backbones = config["benchmark"]["backbones"] if "benchmark" in config else []
+    return [name for name in backbones if not lacking(config, name)]
 
 
 def lacking(config: dict[str, Any], name: str) -> list[str]:

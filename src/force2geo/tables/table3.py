@@ -23,11 +23,12 @@ _TRAINING = "training of "
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return D_opt's molecules by potential, and the metrics of those that were trained here."""
-    from force2geo.plan.relaxations import OWN, compared, judged
+    from force2geo.plan.compared import compared
+    from force2geo.plan.relaxations import OWN, judged
     from force2geo.plan.trainings import path
 
-    others = compared(config, "training")
-    trained = {OWN: "pretrain"} | {name: f"pretrain.{name}" for name in others}
+    trained = {OWN: "pretrain"} if "pretrain" in config else {}
+    trained |= {name: f"pretrain.{name}" for name in compared(config, "training")}
     metrics = {_TRAINING + row: path(config, name, "metrics.json") for row, name in trained.items()}
     return {"files": {**judged(config), **metrics}}
 

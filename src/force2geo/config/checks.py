@@ -1,0 +1,199 @@
+"""What no single key can tell: names that refer to another section, files, sums."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from force2geo.config.stages import shard_sources
+from force2geo.errors import UserError
+from force2geo.logs.names import NamePattern
+from force2geo.plan.compared import compared
+from force2geo.plan.data import data_set_needs
+from force2geo.plan.relaxations import OWN
+from force2geo.plan.shown import KINDS, names, request
+from force2geo.plan.trainings import model, pretraining
+from force2geo.train.recipes import RECIPES
+from force2geo.training_data import registry
+
+KINDS_OF_DATA = ("snapshots", "molecules")
+_TAKEN = {"benchmark": "snapshots", "pretrain": "snapshots", "property": "molecules"}
+
+
+def cross_check(config: dict[str, Any], models: bool) -> None:
+    """Raise `UserError`, one line that names the key, where parts do not fit one another."""
+    _files(config)
+    try:
+        NamePattern(config["curate"]["name_pattern"], config["curate"]["stage_names"])
+    except UserError as error:
+        raise UserError(f"config: {error}") from None
+    fractions = config["select"]["fractions"]
+    if abs(sum(fractions.values()) - 1) > 1e-6:
+        raise UserError(
+            f"config: select.fractions: {' + '.join(map(str, fractions.values()))} is "
+            f"{sum(fractions.values()):.6g}; they must add up to 1"
+        )
+    _references(config)
+    _compared(config)
+    _data(config, models)
+    if models:
+        _models(config)
+    _shown(config)
+
+
+def _files(config: dict[str, Any]) -> None:
+    """Check that files and folders are there."""
+    raw, test_sets = config.get("raw", {}), config["select"]["test_sets"]
+    for key, value in (
+        *((f"raw.logs[{i}]", path) for i, path in enumerate(raw.get("logs", []))),
+        *((f"select.test_sets[{i}]", path) for i, path in enumerate(test_sets)),
+        ("raw.identifiers", raw.get("identifiers")),
+        ("generate.molecules", config.get("generate", {}).get("molecules")),
+        *(
+            (f"compare.{name}.checkpoint", config["compare"][name]["checkpoint"])
+            for name in compared(config, "checkpoint")
+        ),
+    ):
+        if value is not None and not Path(value).exists():
+            raise UserError(f"config: {key}: no such file or folder '{value}'")
+
+
+def _references(config: dict[str, Any]) -> None:
+    """Check that what sections name is described, and what they need there."""
+    benchmark = config.get("benchmark", {"backbones": []})
+    needed = {"benchmark.backbones": benchmark["backbones"]}
+    if "pretrain" in config:
+        needed["pretrain.backbone"] = [config["pretrain"]["backbone"]]
+    recipes = {name: RECIPES[name] for name in config.get("property", {}).get("recipes", [])}
+    needed |= {f"property.recipes: {name}": [one.backbone] for name, one in recipes.items()}
+    for key, asked in needed.items():
+        missing = [name for name in asked if name not in config["models"]]
+        if missing:
+            raise UserError(f"config: {key}: '{missing[0]}' is not described under models")
+    for key in ("batch_size", "epochs"):
+        values, asked = benchmark.get(key), benchmark["backbones"]
+        missing = [name for name in asked if isinstance(values, dict) and name not in values]
+        if missing:
+            raise UserError(f"config: benchmark.{key}: has no value for '{missing[0]}'")
+    if "pretrain" not in config:
+        for name, one in recipes.items():
+            if one.start == "potential" or one.geometry == "force2geo":
+                raise UserError(f"config: property.recipes: {name} needs the section pretrain")
+
+
+def _compared(config: dict[str, Any]) -> None:
+    if OWN in config["compare"]:
+        raise UserError(
+            f"config: compare.{OWN}: that is the row of this run's own potential; choose "
+            "another name"
+        )
+    for name in compared(config, "training"):
+        if "pretrain" not in config:
+            raise UserError(f"config: compare.{name}.training: there is no pretrain to differ from")
+    for name in compared(config, "calculator"):
+        wrong = missing_import(config["compare"][name]["calculator"])
+        if wrong:
+            raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _data(config: dict[str, Any], files: bool) -> None:
+    """Check settings of data sets and what sections take of them; with `files` that they exist."""
+    for name, entry in config["data"].items():
+        if "from" not in entry:
+            raise UserError(f"config: data.{name}.from: missing, the name of a data set")
+        if entry.get("as", KINDS_OF_DATA[0]) not in KINDS_OF_DATA:
+            said = f"{entry['as']!r}, not one of {', '.join(KINDS_OF_DATA)}"
+            raise UserError(f"config: data.{name}.as: {said}")
+        try:
+            data = registry.build(entry)
+        except UserError as error:
+            raise UserError(f"config: data.{name}: {error}") from None
+        for file in data.files() if files else []:
+            if not (data.folder() / file.path).exists():
+                raise UserError(
+                    f"config: data.{name}: no such file '{data.folder() / file.path}'; "
+                    f"{data.about.title} is to be had from {data.about.source}"
+                )
+    taken = {
+        f"{section}.data": (config[section]["data"], kind)
+        for section, kind in _TAKEN.items()
+        if section in config
+    }
+    if config["compare"]:
+        taken["compare"] = ("downstream", "molecules")
+    for key, (name, kind) in taken.items():
+        if name not in config["data"]:
+            raise UserError(f"config: {key}: '{name}' is not described under data")
+        if registry.kind(config["data"][name]) != kind:
+            raise UserError(f"config: {key}: '{name}' has no {kind}")
+        if "store" in data_set_needs(config, name) and not shard_sources(config):
+            raise UserError(
+                f"config: {key}: '{name}' is made of logs, and neither raw.logs nor "
+                "generate.molecules is given"
+            )
+
+
+def _models(config: dict[str, Any]) -> None:
+    """Check the settings of backbones, but of those that need more than torch to be imported.
+
+    Their packages take seconds, or are not installed; a training checks its own.
+    """
+    from force2geo.potentials.registry import check as check_backbone
+    from force2geo.potentials.unimported import about
+
+    described = {f"models.{name}": model(config, name) for name in config["models"]}
+    for name in compared(config, "training"):
+        described[f"compare.{name}.model"] = pretraining(config, name)["backbone"]
+    for key, settings in described.items():
+        if about(settings["name"]).get("extra"):
+            continue
+        try:
+            check_backbone(settings)
+        except UserError as error:
+            raise UserError(f"config: {key}: {error}") from None
+
+
+def _shown(config: dict[str, Any]) -> None:
+    """Check that the tables and figures exist and that the run has what they are made of."""
+    for kind in KINDS:
+        key, known = f"{kind}s", names(kind)
+        for name in config[key]:
+            if name not in known:
+                raise UserError(
+                    f"config: {key}: there is no {kind} '{name}', only {', '.join(known)}"
+                )
+            try:
+                request(config, kind, name)
+            except UserError as error:
+                raise UserError(f"config: {key}: {name}: {error}") from None
+
+
+def missing_import(path: str) -> str:
+    """Say what is missing of an import path, MODULE:NAME, or nothing.
+
+    The module is found and its text read, but not run: some take many seconds to import.
+    """
+    module, _, name = path.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return f"no module '{module}' is installed"
+    if not spec.origin or not spec.origin.endswith(".py"):
+        return ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    # What a star brings, or a module's own __getattr__, cannot be told without running it.
+    if name in found or {"*", "__getattr__"} & found:
+        return ""
+    return f"the module '{module}' has no '{name}'"
