@@ -20,14 +20,16 @@ from force2geo.potentials.batch import Batch
 from force2geo.potentials.models import Potential
 from force2geo.potentials.pairs import Pairs
 from force2geo.train.ahead import with_pairs
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.waits import waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KNOWN = Statistics(elements=(1, 6, 7, 8), mean_neighbours=15.0, force_rms=1.0)
-OBJECTIVE = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+OBJECTIVE = EnergyForces.of(
+    energy="mae", forces="rmse", energy_weight=1.0, force_weight=1.0, energy_per_atom=True
+)
 QUICK = {"layers": 2, "features": 48, "basis_size": 16}
 
 

@@ -153,7 +153,9 @@ def test_a_bad_gradient_stops_the_run_before_any_state_is_kept(packed, tmp_path,
     model = Potential(PAINN)
     model.backbone.embedding.weight.register_hook(spoil)
     sets = packed.where("train"), packed.where("val")
-    objective = NoisyEnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = NoisyEnergyForces.of(
+        energy="mae", forces="rmse", energy_weight=1.0, force_weight=1.0, energy_per_atom=True
+    )
     with pytest.raises(UserError, match="gradient is not finite in epoch 1"):
         engine.fit(model, objective, *sets, SETTINGS, tmp_path / "a", keep_every=0.0)
     assert len(calls) == 3
