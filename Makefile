@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= all
+FAMILIES ?= nequip allegro sevennet torchmd-net mace
 ACTIVATE := source .venv/bin/activate
 # Tests in two processes, those of a file in one, the workflow's first (tests/conftest.py).
 SHARED_OUT := -n 2 --dist loadgroup --no-loadscope-reorder
@@ -19,19 +20,20 @@ help: ## list the targets
 
 install: .venv/installed ## create the environment in .venv
 
-.venv/installed: pyproject.toml envs/lock.txt
+.venv/installed: pyproject.toml envs/lock.txt envs/torch.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "force2geo needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
 	printf 'export XDG_CACHE_HOME="$$VIRTUAL_ENV/../.cache"\n' >> .venv/bin/activate
 	$(ACTIVATE) && pip install --quiet --no-cache-dir --disable-pip-version-check uv
-	$(ACTIVATE) && uv pip install --quiet -r envs/lock.txt -e '.[dev]'
+	$(ACTIVATE) && uv pip install --quiet -r envs/lock.txt -r envs/torch.txt -e '.[dev]'
 	# Compiled once here, imports take seconds, not minutes, wherever PYTHONDONTWRITEBYTECODE is set.
 	$(ACTIVATE) && python -m compileall -q -j 2 .venv/lib > /dev/null || true
 	touch .venv/installed
 
+# FAMILIES="mace sevennet" for these alone: each has its file in envs/ and its extra.
 envs: install ## add the packages of wrapped networks: NequIP, Allegro, SevenNet, TorchMD-Net, MACE
-	$(ACTIVATE) && uv pip install --quiet -c envs/lock.txt -r envs/backbones.txt \
-	  --override envs/backbones.overrides.txt
+	$(ACTIVATE) && uv pip install --quiet -c envs/lock.txt $(FAMILIES:%=-r envs/%.txt) \
+	  --override envs/overrides.txt --override envs/torch.txt
 
 demo: install ## run the embedded demo; the page is results/demo/report.html
 	$(ACTIVATE) && snakemake --cores $(CORES)
@@ -64,10 +66,10 @@ reference: install ## write the configuration's schema and reference page from i
 	$(ACTIVATE) && force2geo config --schema > workflow/schemas/config.schema.json
 	$(ACTIVATE) && force2geo config --reference > docs/config.md
 
-# torch is pinned in pyproject.toml and left out of the lock, so that the same lock serves CPU and
+# torch is pinned in envs/torch.txt and left out of the lock, so that the same lock serves CPU and
 # CUDA machines: each takes its own build of that version.
 lock: ## resolve the dependencies anew
-	$(ACTIVATE) && uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(ACTIVATE) && uv pip compile pyproject.toml -c envs/torch.txt --extra dev --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-find-links --no-emit-index-url \
 	  --no-emit-package torch -o envs/lock.txt
 	sed -i -E '/^(nvidia-|cuda-|triton)/d' envs/lock.txt

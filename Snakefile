@@ -23,7 +23,7 @@ from force2geo.config import (
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
 from force2geo.plan.data import data_set_needs, published_files
-from force2geo.plan.relaxations import compared, others
+from force2geo.plan.relaxations import counted, earlier, piece_size, pieces, planned, relaxations
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
 from force2geo.plan.trainings import path as training_path
@@ -52,14 +52,10 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/matplotlib").resolve()))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
-# Other potentials that relax D_opt: ASE calculators, ones trained by another recipe, and files.
-CALCULATORS = compared(config, "calculator")
-RETRAINED = compared(config, "training")
-CHECKPOINTS = {
-    name: config["compare"][name]["checkpoint"] for name in compared(config, "checkpoint")
-}
-COMPARED = others(config)
 TRAININGS = trainings(config)
+RELAXATIONS = relaxations(config)
+# Those that DFT judges.
+JUDGED = [name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"]
 TRACKING = config["tracking"]
 BATCH_ATOMS = config["relax"]["batch_atoms"]
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
@@ -85,12 +81,6 @@ if workflow.is_main_process and Path(RUN).exists():
 def trains_potential(wildcards):
     """Whether a training is one of a potential."""
     return TRAININGS[wildcards.training]["objective"] == "energy_forces"
-
-
-def other(names):
-    """Return a wildcard's pattern: nothing, or a dot and one of the names."""
-    # An empty pattern would stand for any text.
-    return "|".join(["(?:)", *(re.escape(f".{name}") for name in names)])
 
 
 include: "workflow/rules/settings.smk"

@@ -4,7 +4,9 @@ It needs torch, numpy, h5py, lightning and this package, no other data: molecule
 made here. What a number means stands in the result.
 
     python benchmarks/gpu.py --out gpu.json
-    python benchmarks/gpu.py --device cpu --batches 64 --out cpu.json   # the same on a CPU
+    python benchmarks/gpu.py --device cpu --quick --out cpu.json   # the same on a CPU, small
+
+The whole ends within `--minutes`: what is not begun by then is said to be left out.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 from force2geo.potentials.batch import Batch, collate
 from force2geo.potentials.models import Potential
 from force2geo.train.engine import fit
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.packed import PackedWriter
 
@@ -31,10 +33,17 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from machine import describe, write
+from steps import backbones
 
 ATOMS = 29  # the mean of PubChemQCR
-BACKBONE = {"name": "painn", "layers": 4, "features": 128, "basis_size": 128, "cutoff": 4.5}
-_SECONDS = 2.0  # of each timing
+BACKBONE: dict[str, Any] = {
+    "name": "painn",
+    "layers": 4,
+    "features": 128,
+    "basis_size": 128,
+    "cutoff": 4.5,
+}
+_SECONDS = [2.0]  # of each timing
 
 
 def molecules(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +74,7 @@ def seconds(work: Callable[[], Any], device: str) -> float:
     work()
     wait()
     start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < _SECONDS:
+    while time.perf_counter() - start < _SECONDS[0]:
         work()
         wait()
         calls += 1
@@ -118,7 +127,7 @@ def precisions(device: str) -> dict[str, float]:
 def speed(device: str, sizes: list[int]) -> list[dict[str, Any]]:
     """Return rates of training steps and inference by precision and batch."""
     rows = []
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = EnergyForces.of()
     for precision in ("highest", "high", "medium"):
         torch.set_float32_matmul_precision(precision)
         for size in sizes:
@@ -165,7 +174,7 @@ def whole_training(device: str, size: int, folder: Path) -> dict[str, float]:
                       "weight_decay": 0.0},
         "schedule": {"name": "cosine", "warmup": 0.1},
     }  # fmt: skip
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = EnergyForces.of()
     torch.manual_seed(0)
     _, history = fit(Potential(BACKBONE), objective, train, data.where("val"), settings, folder)
     indices = np.random.default_rng(2).permutation(len(train))[:size]
@@ -182,7 +191,7 @@ def profile(device: str, size: int) -> str:
     """Return where a training step's time goes."""
     torch.manual_seed(0)
     model, batch = Potential(BACKBONE).to(device), batch_of(size, device)
-    objective, weights = EnergyForces("mae", "rmse", 1.0, 1.0, True), list(model.parameters())
+    objective, weights = EnergyForces.of(), list(model.parameters())
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
@@ -206,10 +215,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--quick", action="store_true", help="small networks, short timings")
+    parser.add_argument("--batches", type=int, nargs="+", help="molecules, of PaiNN's table")
+    parser.add_argument("--each", type=int, nargs="+", help="molecules, of every backbone's")
+    parser.add_argument("--backbones", nargs="+", help="all that are installed, unless named")
+    parser.add_argument("--compiled", nargs="*", default=["painn", "schnet"])
+    parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    device = args.device
+    device, began = args.device, time.monotonic()
+    batches = args.batches or ([8] if args.quick else [256, 1024, 4096])
+    if args.quick:
+        _SECONDS[0] = 0.1
+        BACKBONE.update(layers=1, features=16, basis_size=16)
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit("no GPU is visible to torch: give --device cpu, or see nvidia-smi")
     result: dict[str, Any] = {"machine": describe(), "device": device, "atoms": ATOMS}
@@ -217,10 +235,14 @@ def main() -> None:
         result["device"] = torch.cuda.get_device_name()
     result["checks"] = checks(device)
     result["force error of products' precision"] = precisions(device)
-    result["speed"] = speed(device, args.batches)
+    result["speed"] = speed(device, batches)
     with tempfile.TemporaryDirectory() as folder:
-        result["loop"] = whole_training(device, args.batches[0], Path(folder))
-    result["profile"] = profile(device, args.batches[-1]).splitlines()
+        result["loop"] = whole_training(device, batches[0], Path(folder))
+    result["profile"] = profile(device, batches[-1]).splitlines()
+    result["backbones"] = backbones(
+        batch_of, seconds, device, args.each or ([4] if args.quick else [64, 512]),
+        began + 60 * args.minutes, args.quick, args.compiled, args.backbones,
+    )  # fmt: skip
     write(args.out, result)
 
 

@@ -183,7 +183,7 @@ OPTIONS = {
     "--dtype float16": "invalid choice", "--fmax abc": "invalid float value",
     "--paths p.traj": "give one of .h5", "--calculator x:Y": "either --model or --calculator",
     "--options '{\"charge\": 1}'": "a calculator's",
-    "--set d_opt": "an input and an output file", "--nonsense 3": "unrecognized arguments",
+    "--range 0-9": "an input and an output file", "--nonsense 3": "unrecognized arguments",
 }  # fmt: skip
 
 
@@ -203,6 +203,8 @@ def test_a_gpu_that_is_not_there(here, capsys):
     assert status == 2 and "no GPU" in err and "checkpoint" not in err
 
 
+RECORD = "relax --settings record.json --selection ok.json --out o.h5"
+GATHER = "gather --settings record.json --selection set.json --pieces p --out o.h5"
 EMT = "relax a.xyz out.xyz --calculator ase.calculators.emt:EMT"
 LINES = {
     "relax a.smi out.xyz --model no.pt": "no such checkpoint",
@@ -235,8 +237,13 @@ LINES = {
     "select --settings bad.json --index x --out y": "not settings, JSON",
     "generate --molecules no.smi --out g": "cannot be read",
     "generate --molecules a.xyz --out g": "column 'smiles'",
-    "relax --settings ok.json --conformers no.h5 --selection ok.json --set d_opt --out o.h5 "
-    "--model m.pt": "no.h5",
+    "relax --settings ok.json --conformers no.h5 --selection ok.json --out o.h5 "
+    "--model m.pt": "ok.json: not a relaxation's record",
+    f"{RECORD} --model m.pt --conformers no.h5": "no.h5",
+    f"{RECORD} --conformers no.h5": "--model: record.json needs a checkpoint",
+    f"{GATHER} --size 0": "give 1 or more",
+    f"{GATHER} --size 3": "p/0-3.h5: no such file",
+    "d-opt --settings ok.json --selection ok.json --index x --out o.json": "ok.json: not a sel",
 }
 
 
@@ -246,6 +253,9 @@ def test_one_line_says_what_is_wrong(here, capsys, line):
     (here / "a.xyz").write_text(FRAME)
     (here / "bad.json").write_text("{nope")
     (here / "ok.json").write_text("{}")
+    record = {"potential": {"training": "x"}, "start": "hf", "molecules": "d_opt"}
+    (here / "record.json").write_text(json.dumps(record))
+    (here / "set.json").write_text('{"d_opt": ["1", "2", "3"]}')
     (here / "folder.sdf").mkdir()
     status, _, err = call(line, capsys)
     assert status == 2 and LINES[line] in err and err.count("\n") == 1

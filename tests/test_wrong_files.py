@@ -36,7 +36,11 @@ CALLS = [
     ("p.npz", "figure parity_potential --settings f.json --run . --out o"),
     ("t.csv", "select --settings outside.json --index i.parquet --out o.json"),
     ("c.h5", "relax --settings r.json --model m.pt --conformers c.h5 --selection selection.json "
-     "--set d_opt --out o.h5"),
+     "--out o.h5"),
+    ("r.json", "relax --settings r.json --model m.pt --conformers c.h5 --selection selection.json "
+     "--out o.h5"),
+    ("p/0-1.h5", "gather --settings r.json --selection one.json --pieces p --size 1 --out o.h5"),
+    ("selection.json", "d-opt --settings s.json --selection selection.json --index i --out o.json"),
     ("m.pt", "export m.pt o.pt2"),
     ("m.csv", f"export-logs {EXPORT}"),
     ("m.csv", "label --molecules m.csv --out o"),
@@ -61,7 +65,8 @@ GOOD = {
     "g.json": PROPERTIES | {"geometry": "force2geo", "start": "x", "mixed": True},
     "a3.json": {"files": {"statistics": "n.json"}},
     "f.json": {"files": {"predictions": "p.npz"}},
-    "r.json": {"optimizer": "bfgs"},
+    "r.json": {"molecules": "d_opt", "start": "hf", "potential": {"training": "x"}},
+    "one.json": {"d_opt": ["000000001"]},
     "d.json": {},
 }  # fmt: skip
 KINDS = {
@@ -88,6 +93,7 @@ def test_a_file_of_another_kind_is_one_line(tmp_path, monkeypatch, capsys, wrong
     monkeypatch.chdir(tmp_path)
     (tmp_path / "store").mkdir()
     (tmp_path / "raw").mkdir()
+    (tmp_path / "p").mkdir()
     for name, value in GOOD.items():
         if name != wrong:
             (tmp_path / name).write_text(json.dumps(value))

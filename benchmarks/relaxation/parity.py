@@ -19,7 +19,7 @@ from ase import Atoms
 
 import force2geo
 from force2geo.relax.batched import relax
-from force2geo.relax.potentials import of_model
+from force2geo.relax.evaluators import of_model
 from force2geo.relax.result import read_relaxed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

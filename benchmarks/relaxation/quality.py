@@ -45,8 +45,8 @@ def judge(run: Path, recipe: str, seed: int, folder: Path) -> tuple[dict[str, An
     commands = [
         ["train", "--settings", own / "settings.json", "--data", packed / "pretrain.h5",
          "--out", model],
-        ["relax", "--settings", run / "settings/relax.json", "--model", model, *same,
-         "--selection", run / "selection.json", "--set", "d_opt", "--out", relaxed],
+        ["relax", "--settings", run / "settings/relax/d_opt.json", "--model", model, *same,
+         "--selection", run / "d_opt.json", "--out", relaxed],
         ["dft", "--settings", run / "settings/dft.json", "--relaxed", relaxed, *same,
          "--cache", run / "dft/cache", "--out", points],
     ]  # fmt: skip

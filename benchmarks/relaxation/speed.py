@@ -34,7 +34,7 @@ from rdkit.Chem import AllChem
 import force2geo
 from force2geo.potentials.published import convert
 from force2geo.relax.batched import relax
-from force2geo.relax.potentials import of_model
+from force2geo.relax.evaluators import of_model
 from force2geo.train.memory import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -23,9 +23,9 @@ from force2geo.datasets.rmd17 import frames
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Potential
 from force2geo.train.engine import fit
-from force2geo.train.loader import BatchLoader
+from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.references import fit_references
 from force2geo.train.scratch import discard
 from force2geo.train.snapshots import Snapshots
@@ -82,16 +82,16 @@ def main() -> None:
     model = Potential(settings["backbone"])
     model.config["elements"] = snapshots.elements()
     # One molecule: only the mean energy is of use.
-    model.head.references.copy_(torch.from_numpy(fit_references(sets["train"], "mean")))
-    objective = EnergyForces(**settings["loss"])
+    model.energy.references.copy_(torch.from_numpy(fit_references(sets["train"], "mean")))
+    objective = EnergyForces.of(**settings["loss"])
     scratch = args.work / f".{args.molecule}.unfinished"
     network, history = fit(model, objective, sets["train"], sets["val"], settings, scratch)
     checkpoint.save(network, args.work / f"{args.molecule}.pt", {"settings": settings})
     discard(scratch)
-    found = objective.predict(network, BatchLoader(sets["test"], 100))
+    found, metrics = predict_all(network, objective, sets["test"], {"batch_size": 50})
     unit = units.kcal / units.mol
     result = {
-        "force MAE, kcal/mol/Å": round(objective.metrics(found)["force_mae"] / 1e3 / unit, 4),
+        "force MAE, kcal/mol/Å": round(metrics["force_mae"] / 1e3 / unit, 4),
         "published PaiNN on MD17, kcal/mol/Å": PUBLISHED[args.molecule],
         "energy MAE, kcal/mol": round(
             float(np.abs(found["energy"] - found["energy_true"]).mean()) / unit, 4

@@ -101,7 +101,7 @@ def test_the_reference_geometry_is_of_the_stage_that_the_gap_is_of(
         np.testing.assert_array_equal(file["geometry/dft"][:], last.positions[-1])
         np.testing.assert_array_equal(file["geometry/hf"][:], stages["dft_1st"].positions[0])
         gap = (0.1 + 0.3 if converged else 0.05 + 0.25) * 27.211386
-        assert file["gap"][0] == pytest.approx(gap, rel=1e-7)
+        assert file["target/gap"][0] == pytest.approx(gap, rel=1e-7)
 
 
 def test_a_break_is_as_large_as_the_distance_that_changed_most(make_stage):

@@ -102,7 +102,7 @@ def test_index_pack_conformers_and_export_see_all_stages(by_stage, trajectories,
         for name, step in (("dft", -1), ("hf", 0)):
             expected = np.concatenate([stage.positions[step] for stage in stages])
             np.testing.assert_array_equal(file[f"geometry/{name}"][:], expected)
-        np.testing.assert_allclose(file["gap"][:], 0.30 * HARTREE_TO_EV)
+        np.testing.assert_allclose(file["target/gap"][:], 0.30 * HARTREE_TO_EV)
     shards = [p(f"{name}.lmdb") for name in STAGES]
     assert main(["published", "export", *shards, "--out", p("out.lmdb")]) == 0
     published = dict(pubchemqcr.read_published(by_stage / "out.lmdb"))

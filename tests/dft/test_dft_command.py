@@ -41,7 +41,7 @@ def files(tmp_path, monkeypatch):
         for name, length in (("dft", 1.4), ("hf", 3.0), ("rdkit", 5.0))
     }
     write_conformers(tmp_path / "downstream.h5", Conformers(
-        CIDS, 2 * np.arange(5), np.ones(8, int), np.ones(4), geometry,
+        CIDS, 2 * np.arange(5), np.ones(8, int), {}, geometry,
         np.array([0, 0, 1, 0]), np.array([1, 1, 2, 1]),
     ))  # fmt: skip
     level = {"method": "hf", "basis": "sto-3g", "density_fit": False, "time_limit": 100}

@@ -46,7 +46,7 @@ def made(energies, max_forces, dft_forces=None, status=None, outcomes=None, cids
     )  # fmt: skip
     conformers = Conformers(
         cids=cids, ptr=2 * np.arange(count + 1), atomic_numbers=np.tile([6, 8], count),
-        gap=np.ones(count),
+        targets={},
         geometry={"dft": np.tile(bond, (count, 1)), "hf": np.tile(2 * bond, (count, 1))},
         charge=np.zeros(count, int), multiplicity=np.ones(count, int),
     )  # fmt: skip

@@ -106,8 +106,7 @@ def run(tmp_path):
     points(home / "dft/d_opt.other.csv", [0.5, 0.5, 0.0, 0.0], [*good[:3], "not computed"])
     geometry = {name: np.concatenate([bond(1.1)] * 4) for name in ("dft", "hf", "rdkit")}
     write_conformers(home / "packed/downstream.h5", Conformers(
-        CIDS, 2 * np.arange(5), np.tile([6, 8], 4), np.ones(4), geometry, np.zeros(4, int),
-        np.ones(4, int),
+        CIDS, 2 * np.arange(5), np.tile([6, 8], 4), {}, geometry, np.zeros(4, int), np.ones(4, int),
     ))  # fmt: skip
     return home
 

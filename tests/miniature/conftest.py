@@ -13,6 +13,7 @@ import yaml
 
 from force2geo.cli import main
 from force2geo.config import STAGES, resolve, stage_settings
+from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
 
@@ -66,7 +67,8 @@ class Miniature:
         shown = [f"{kind}/{name}" for kind in KINDS for name in config[f"{kind}s"]]
         trained = [f"train/{name}" for name in trainings(config)]
         trained += [f"data/{name}" for name in config["data"]]
-        for stage in (*STAGES, *trained, *shown, "compare/Springs"):
+        relaxed = [f"relax/{name}" for name in relaxations(config)]
+        for stage in (*STAGES, *trained, *relaxed, *shown):
             settings = stage_settings(config, stage)
             if "shards" in settings:
                 settings["shards"] = ["logs"]
@@ -111,12 +113,16 @@ def curated(repository, tmp_path_factory):
 @pytest.fixture(scope="session")
 def selected(curated):
     curated("select", "--index", "@store/index.parquet", "--out", "@selection.json")
+    curated(
+        "d-opt", "--index", "@store/index.parquet", "--selection", "@selection.json",
+        "--out", "@d_opt.json", settings="d_opt",
+    )  # fmt: skip
     return curated
 
 
 @pytest.fixture(scope="session")
 def selection(selected):
-    return selected.json("selection.json")
+    return selected.json("selection.json") | selected.json("d_opt.json")
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +160,10 @@ def benchmarked(packed):
     return packed
 
 
-def relax(run, chosen: str, out: str, *arguments: str) -> None:
+def relax(run, name: str, selection: str, *arguments: str) -> None:
     run(
-        "relax", "--conformers", "@packed/downstream.h5", "--selection", "@selection.json",
-        "--set", chosen, "--out", out, *arguments,
-        settings="compare/Springs" if "--potential" in arguments else "relax",
+        "relax", "--conformers", "@packed/downstream.h5", "--selection", selection,
+        *arguments, settings=f"relax/{name}",
     )  # fmt: skip
 
 
@@ -170,16 +175,25 @@ def sprung(downstream, selection):
         numbers, minimum = known.base(cid)[0], known.reference(cid) + 0.02 * known.pattern(cid, 9)
         minima |= {f"z{index}": numbers, f"x{index}": minimum}
     np.savez(downstream / "minima.npz", **minima)
-    relax(downstream, "d_opt", "@relax/d_opt.Springs.h5", "--potential", "Springs")
+    for piece in ("0-2", "2-3"):
+        out = f"@relax/d_opt.Springs/{piece}.h5"
+        relax(downstream, "d_opt.Springs", "@d_opt.json", "--range", piece, "--out", out)
+    downstream(
+        "gather", "--selection", "@d_opt.json", "--pieces", "@relax/d_opt.Springs", "--size", 2,
+        "--out", "@relax/d_opt.Springs.h5", settings="relax/d_opt.Springs",
+    )  # fmt: skip
     return downstream
 
 
 @pytest.fixture(scope="session")
 def relaxed(pretrained, downstream):
     """The subset on the pretrained potential, a few steps."""
-    settings = downstream.json("settings/relax.json") | {"max_steps": 3}
-    (downstream / "settings/relax.json").write_text(json.dumps(settings))
-    relax(downstream, "subset", "@relax/subset.h5", "--model", "@train/pretrain/model.pt")
+    record = downstream.json("settings/relax/subset.json") | {"max_steps": 3}
+    (downstream / "settings/relax/subset.json").write_text(json.dumps(record))
+    relax(
+        downstream, "subset", "@selection.json", "--model", "@train/pretrain/model.pt",
+        "--out", "@relax/subset.h5",
+    )  # fmt: skip
     return downstream
 
 

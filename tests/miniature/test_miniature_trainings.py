@@ -77,7 +77,7 @@ def test_reference_energies_come_from_training_snapshots_alone(potential, select
     seen = counts.any(axis=0)
     expected = np.linalg.lstsq(counts[:, seen].astype(float), energies, rcond=None)[0]
     content = torch.load(run / f"{folder}/model.pt", weights_only=True)
-    found = content["state_dict"]["head.references"].numpy()
+    found = content["state_dict"]["heads.energy.references"].numpy()
     np.testing.assert_allclose(found[seen], expected, rtol=1e-6)
     assert not found[~seen].any()
     assert content["config"]["elements"] == np.flatnonzero(seen).tolist()
@@ -127,8 +127,8 @@ def test_properties_are_scaled_by_training_molecules_alone(properties, selection
     for split, recipe in (("random", "painn"), ("scaffold", "schnet"), ("random", "force2prop")):
         gaps = [known.gap(cid) for cid in selection[split]["train"]]
         state = weights(properties, f"train/property.{split}.{recipe}/model.pt")
-        assert state["head.mean"] == pytest.approx(np.mean(gaps), rel=1e-6)
-        assert state["head.deviation"] == pytest.approx(np.std(gaps), rel=1e-5)
+        assert state["heads.property.mean"] == pytest.approx(np.mean(gaps), rel=1e-6)
+        assert state["heads.property.deviation"] == pytest.approx(np.std(gaps), rel=1e-5)
 
 
 def geometry_of(run, name, cid):

@@ -137,11 +137,11 @@ def build(kind, name, variant):
 )
 def test_energy_and_forces_are_those_of_the_equations(name, variant, by_hand):
     network = build(Potential, name, variant)
-    network.head.references[[1, 6, 8]] = torch.tensor([-13.5, -1030.1, -2043.2]).double()
+    network.energy.references[[1, 6, 8]] = torch.tensor([-13.5, -1030.1, -2043.2]).double()
     w = weights_of(network)
 
     def binding(numbers, x):
-        return two_layers(w, "head.atomic", by_hand(w, numbers, x)[0]).sum()
+        return two_layers(w, "heads.energy.atomic", by_hand(w, numbers, x)[0]).sum()
 
     found = network(collate(*zip(WATER, CHAIN, strict=True), torch.float64))
     for place, (numbers, x) in enumerate((WATER, CHAIN)):
@@ -159,13 +159,13 @@ def test_energy_and_forces_are_those_of_the_equations(name, variant, by_hand):
 
 def displaced(w, s, v):
     """Vectors under a gate, combined."""
-    gate = two_layers(w, "displacement.gate", s)
-    return (gate[:, None] * v) @ w["displacement.combine.weight"][0]
+    gate = two_layers(w, "heads.displacement.gate", s)
+    return (gate[:, None] * v) @ w["heads.displacement.combine.weight"][0]
 
 
 def displaced_as_published(w, s, v):
     """Two gated equivariant blocks (PaiNN, figure 3)."""
-    for block in ("displacement.blocks.0", "displacement.blocks.1"):
+    for block in ("heads.displacement.blocks.0", "heads.displacement.blocks.1"):
         length = np.sqrt((linear(w, f"{block}.to_norm", v) ** 2).sum(axis=1))
         s, gate = np.split(two_layers(w, f"{block}.context", np.hstack([s, length])), 2, axis=1)
         s, v = silu(s), gate[:, None] * linear(w, f"{block}.to_vectors", v)
@@ -179,15 +179,15 @@ def displaced_as_published(w, s, v):
 def test_displacements_and_property_are_those_of_the_equations(variant, by_hand, head):
     """Their sign tells which way vectors between atoms point; an energy does not."""
     network = build(PropertyModel, "painn", variant)
-    network.head.mean.fill_(7.0)
-    network.head.deviation.fill_(1.5)
+    network.property_head().mean.fill_(7.0)
+    network.property_head().deviation.fill_(1.5)
     w = weights_of(network)
     found = network(collate(*zip(WATER, CHAIN, strict=True), torch.float64))
     for place, (numbers, x) in enumerate((WATER, CHAIN)):
         s, v = by_hand(w, numbers, x)
         own = found["displacement"][3 * place : 3 * place + 3]
         np.testing.assert_allclose(own, head(w, s, v), rtol=1e-6, atol=1e-7)
-        value = 7.0 + 1.5 * two_layers(w, "head.atomic", s).mean()
+        value = 7.0 + 1.5 * two_layers(w, "heads.property.atomic", s).mean()
         assert float(found["property"][place]) == pytest.approx(value, rel=1e-7)
 
 

@@ -54,7 +54,7 @@ def made(settings, seed=0, kind=Potential):
     torch.manual_seed(seed)
     model = kind(settings, KNOWN).double().eval()
     if kind is Potential:
-        model.head.references.uniform_(-100, -1)
+        model.energy.references.uniform_(-100, -1)
     return model
 
 

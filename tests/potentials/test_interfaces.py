@@ -23,7 +23,7 @@ def model(tmp_path):
     torch.manual_seed(0)
     network = Potential(BACKBONE)
     network.config["elements"] = [1, 6, 8]
-    network.head.references.uniform_(-100, -1)
+    network.energy.references.uniform_(-100, -1)
     save(network, tmp_path / "m.pt", {})
     return force2geo.load(tmp_path / "m.pt")
 

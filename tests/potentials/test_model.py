@@ -29,7 +29,7 @@ def potential(dtype=torch.float32, **backbone):
     torch.manual_seed(0)
     network = Potential(BACKBONE | backbone).to(dtype)
     network.config["elements"] = [1, 6, 8]
-    network.head.references[8] = DEEP
+    network.energy.references[8] = DEEP
     return network
 
 
@@ -93,8 +93,8 @@ def test_references_are_float64_in_whatever_precision_the_weights_are(water):
         float(network.float()(collate([water.numbers], [water.positions]))["energy"]),
     ):
         assert found == pytest.approx(expected, abs=1e-5)
-    assert network.head.references.dtype == torch.float64
-    assert network.to("meta").head.references.device.type == "meta"
+    assert network.energy.references.dtype == torch.float64
+    assert network.to("meta").energy.references.device.type == "meta"
 
 
 def test_torch_sim_energies_are_not_rounded(water):
@@ -149,7 +149,10 @@ def test_means_over_atoms_and_totals(water):
 class Dipoles(Potential):
     """A vector for each molecule, a number for each atom: shapes tell nothing."""
 
-    per_molecule, per_atom = (*Potential.per_molecule, "dipole"), ("forces", "charges")
+    def __init__(self, backbone):
+        super().__init__(backbone)
+        self.per_molecule += ("dipole",)
+        self.per_atom += ("charges",)
 
     def forward(self, batch, training=False):
         output = super().forward(batch, training)
@@ -315,18 +318,25 @@ def test_what_is_wrong_with_a_checkpoint_is_said_in_one_line(tmp_path, capsys):
     save(potential(), path, {})
     whole = torch.load(path, weights_only=True)
     state = whole["state_dict"]
-    lacking = {key: value for key, value in state.items() if key != "head.references"}
+    lacking = {key: value for key, value in state.items() if key != "heads.energy.references"}
     narrow = state | {"backbone.embedding.weight": torch.zeros(101, 4)}
     config = whole["config"]
     strange = config | {"backbone": config["backbone"] | {"lmax": 1}}
     for content, message in (
-        (whole | {"version": 9}, "checkpoint version 9, this reads 1"),
+        (whole | {"version": 9}, "checkpoint version 9, this reads 1 and 2"),
         ({k: v for k, v in whole.items() if k != "config"}, "a checkpoint without config"),
-        (whole | {"state_dict": lacking}, "a potential without head.references"),
+        (whole | {"state_dict": lacking}, "a potential without heads.energy.references"),
         (whole | {"state_dict": state | {"x": torch.zeros(1)}}, "a potential with unknown x"),
         (whole | {"state_dict": narrow}, r"shape \(101, 4\), its config says \(101, 8\)"),
         (whole | {"config": strange}, "backbone painn: it takes no 'lmax'"),
-        (whole | {"config": {"kind": "potential"}}, "names no backbone"),
+        (whole | {"config": {}}, "names no backbone"),
+        (
+            whole | {"heads": {"energy": {"kind": "magic"}}},
+            "head 'energy': unknown kind 'magic', o",
+        ),
+        (whole | {"heads": {"energy": {"sort": "energy"}}}, "its heads are none"),
+        (whole | {"dtype": "float16"}, "dtype 'float16' is neither float32 nor float64"),
+        ({k: v for k, v in whole.items() if k != "heads"}, "a checkpoint without heads"),
     ):
         torch.save(content, path)
         with pytest.raises(UserError, match=rf"m\.pt: .*{message}") as caught:

@@ -17,7 +17,7 @@ def potential(request):
     torch.manual_seed(0)
     settings = {"name": request.param, "layers": 2, "features": 16, "basis_size": 16}
     model = Potential(settings | {"cutoff": CUTOFF}).double()
-    model.head.references.uniform_(-100, -1)
+    model.energy.references.uniform_(-100, -1)
     return model
 
 

@@ -13,7 +13,7 @@ from force2geo.potentials.checkpoint import Model
 from force2geo.potentials.models import Potential
 from force2geo.relax.batched import relax
 from force2geo.relax.bonds import what_became_of_bonds
-from force2geo.relax.potentials import import_calculator, of_calculator, of_model
+from force2geo.relax.evaluators import import_calculator, of_calculator, of_model
 from force2geo.relax.relaxation import Relaxation
 from force2geo.relax.result import read_relaxed, write_relaxed
 

@@ -24,7 +24,7 @@ from force2geo.cli import main
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
 from force2geo.relax.batched import FIRST, SameFailureError, relax_runs
-from force2geo.relax.potentials import of_calculator, state_by_options
+from force2geo.relax.evaluators import of_calculator, state_by_options
 from force2geo.relax.result import read_relaxed
 from force2geo.relax.structures import read_structures
 from force2geo.training_data.conformers import Conformers, write_conformers
@@ -174,15 +174,19 @@ def test_the_sets_start_at_the_hf_geometry_and_keep_their_state(tmp_path, capsys
     numbers = np.array([8, 1, 1, 8, 1, 8, 1, 1])
     geometry = {name: rng.normal(size=(8, 3)) for name in ("dft", "hf", "rdkit")}
     conformers = Conformers(
-        ["000000001", "000000002", "000000003"], np.array([0, 3, 5, 8]), numbers, np.ones(3),
+        ["000000001", "000000002", "000000003"], np.array([0, 3, 5, 8]), numbers, {},
         geometry, np.array([0, -1, 0]), np.array([1, 1, 1]),
     )  # fmt: skip
     write_conformers(tmp_path / "c.h5", conformers)
-    settings = {"force_threshold": 1e-9, "max_steps": 2, "optimizer": "bfgs", "batch_atoms": 99}
-    (tmp_path / "s.json").write_text(json.dumps(settings))
+    record = {
+        "data": "downstream", "molecules": "d_opt", "start": "hf",
+        "potential": {"training": "pretrain"},
+        "force_threshold": 1e-9, "max_steps": 2, "optimizer": "bfgs",
+    }  # fmt: skip
+    (tmp_path / "s.json").write_text(json.dumps(record))
     (tmp_path / "sel.json").write_text(json.dumps({"d_opt": ["000000003", "000000002"]}))
     files = ["--settings", tmp_path / "s.json", "--conformers", tmp_path / "c.h5"]
-    files += ["--selection", tmp_path / "sel.json", "--set", "d_opt"]
+    files += ["--selection", tmp_path / "sel.json"]
     files += ["--model", tmp_path / "m.pt", "--out", tmp_path / "o.h5"]
     # Of the workflow's sets a molecule that fails is a result, for evaluation to count.
     assert main(["relax", *map(str, files)]) == 0

@@ -105,7 +105,7 @@ def test_paths_asked_for_by_the_second_call_are_whole(model, tmp_path, monkeypat
     (tmp_path / "a.smi").write_text("CCO\nC\n")
     files = model, tmp_path / "a.smi", tmp_path / "b.xyz"
     with monkeypatch.context() as broken:
-        broken.setattr("force2geo.relax.structures.write_structures", killed)
+        broken.setattr("force2geo.relax.structure_file.write_structures", killed)
         with pytest.raises(RuntimeError, match="killed"):
             relaxed(*files)
     assert (tmp_path / ".b.xyz.unfinished").is_dir()

@@ -12,7 +12,7 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.select.leakage import read_test_sets
-from force2geo.select.maxmin import maxmin
+from force2geo.select.maxmin import maxmin, pick_d_opt
 from force2geo.select.splits import (
     COLUMNS,
     choose_subset,
@@ -27,15 +27,15 @@ SMILES = ["C", "CC", "CCO", "c1ccccc1", "CC(=O)O", "CCN", "C1CC1", "c1ccncc1", "
 MOLECULES = [Chem.MolFromSmiles(smiles) for smiles in SMILES]
 PARTS = {"train": 0.8, "val": 0.1, "test": 0.1}
 SETTINGS = {
-    "seed": 5, "subset_size": 40, "subset_snapshots": None, "d_opt_size": 3, "fractions": PARTS,
+    "seed": 5, "subset_size": 40, "subset_snapshots": None, "fractions": PARTS,
 }  # fmt: skip
 
 
 def test_maxmin_picks_the_farthest_each_time():
     generator = GetMorganGenerator(radius=2, fpSize=2048)
     prints = [generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in SMILES]
-    picked = maxmin(MOLECULES, 6, np.random.default_rng(3))
-    assert len(set(picked)) == 6
+    picked = maxmin(MOLECULES, 6, 4)
+    assert picked[0] == 4 and len(set(picked)) == 6
     for place in range(1, 6):
         rest = [i for i in range(len(SMILES)) if i not in picked[:place]]
         nearest = {
@@ -45,11 +45,18 @@ def test_maxmin_picks_the_farthest_each_time():
         assert nearest[picked[place]] == min(nearest.values())
 
 
-def test_maxmin_start_depends_on_the_seed():
-    firsts = {maxmin(MOLECULES, 2, np.random.default_rng(seed))[0] for seed in range(30)}
-    assert len(firsts) > 3
-    with pytest.raises(UserError, match="d_opt_size"):
-        maxmin(MOLECULES, 11, np.random.default_rng(0))
+def test_the_first_of_d_opt_depends_on_the_seed(index):
+    """Each of four test molecules is the first as often as chance has it, and is a readable one."""
+    index["smiles"] = [s if n % 2 else "C((" for n, s in enumerate(index["smiles"])]
+    ranks = []
+    for seed in range(60):
+        selection = select(index, SETTINGS | {"seed": seed})
+        readable = [cid for cid in selection["random"]["test"] if int(cid) % 2]
+        if readable:
+            ranks.append(readable.index(selection["d_opt_first"]) / len(readable))
+        else:
+            assert selection["d_opt_first"] is None
+    assert len(ranks) > 40 and 0.15 < np.mean(ranks) < 0.4  # of halves, thirds and quarters
 
 
 @pytest.fixture
@@ -74,7 +81,6 @@ def test_selection_is_by_molecule_and_reproducible(index):
         parts = [set(one[name][part]) for part in ("train", "val", "test")]
         assert set.union(*parts) == set(one["subset"])
         assert sum(map(len, parts)) == 40 and all(parts)
-    assert set(one["d_opt"]) <= set(one["random"]["test"]) and len(set(one["d_opt"])) == 3
     assert select(index, SETTINGS | {"seed": 6})["hash"] != one["hash"]
 
 
@@ -167,25 +173,55 @@ def test_without_identifiers_nothing_is_eligible_and_the_error_says_so(index):
 def test_one_bad_smiles_stops_nothing(index):
     """With a key from its InChI a molecule is eligible, but has no fingerprint."""
     index.loc[:45, "smiles"] = "C(("
-    settings_ = SETTINGS | {"subset_size": None, "d_opt_size": 1}
+    settings_ = SETTINGS | {"subset_size": None}
     seeds = range(40)
     picked = set()
     for seed in seeds:
+        result = select(index, settings_ | {"seed": seed})
         try:
-            result = select(index, settings_ | {"seed": seed})
+            d_opt = pick_d_opt(index, result, 1)
         except UserError as error:
             assert "the test set has 0 readable ones" in str(error)
             continue
-        picked |= set(result["d_opt"])
-        assert set(result["d_opt"]) <= set(result["random"]["test"])
+        picked |= set(d_opt)
+        assert set(d_opt) <= set(result["random"]["test"])
     assert picked and picked <= set(index["cid"][46:50])
 
 
 def test_molecules_that_only_have_an_inchi_are_picked(index):
     index["inchi"] = [Chem.MolToInchi(Chem.MolFromSmiles(s)) for s in index["smiles"]]
-    expected = select(index, SETTINGS)["d_opt"]
+    expected = pick_d_opt(index, select(index, SETTINGS), 3)
     index["smiles"] = ""
-    assert select(index, SETTINGS)["d_opt"] == expected
+    assert pick_d_opt(index, select(index, SETTINGS), 3) == expected
+
+
+def test_d_opt_is_what_it_was_and_a_larger_one_begins_with_it(index):
+    selection = select(index, SETTINGS)
+    # Picked by the version that drew and picked in one go.
+    assert pick_d_opt(index, selection, 3) == ["000000011", "000000004", "000000009"]
+    assert pick_d_opt(index, selection, 4)[:3] == ["000000011", "000000004", "000000009"]
+    chains = [Chem.MolFromSmiles("C" * n + "O" * (n % 3) + "N" * (n % 2)) for n in range(1, 60)]
+    whole = maxmin(chains, 40, 17)
+    assert all(maxmin(chains, count, 17) == whole[:count] for count in range(1, 40))
+
+
+def test_the_command_picks_d_opt(index, tmp_path, capsys):
+    index.to_parquet(tmp_path / "i.parquet")
+    (tmp_path / "s.json").write_text(json.dumps(select(index, SETTINGS)))
+
+    def call(size):
+        (tmp_path / "d_opt.json").write_text(json.dumps({"size": size}))
+        files = ["--selection", tmp_path / "s.json", "--index", tmp_path / "i.parquet"]
+        command = ["d-opt", "--settings", tmp_path / "d_opt.json", *files]
+        return main([*map(str, command), "--out", str(tmp_path / "o.json")])
+
+    assert call(3) == 0
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert found["d_opt"] == ["000000011", "000000004", "000000009"]
+    assert call(5) == 2
+    assert "select.d_opt_size: 5 asked for, the test set has 4" in capsys.readouterr().err
+    (tmp_path / "s.json").write_text(json.dumps({"random": {"test": []}}))
+    assert call(1) == 2 and "s.json: not a selection of this version" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -297,18 +333,16 @@ def test_a_fingerprint_sees_two_bonds_far():
             nearest = np.minimum(nearest, 1 - np.array(similar))
         return worst
 
-    found = maxmin([*molecules, None], 10, np.random.default_rng(0))
+    found = maxmin([*molecules, None], 10, 33)
     assert len(set(found)) == 10
     assert shortfall(found, 2) < 1e-9 < 1e-3 < min(shortfall(found, 1), shortfall(found, 3))
 
 
 def test_unreadable_molecules_are_never_picked():
     molecules = [None, *MOLECULES, None]
-    for seed in range(20):
-        picked = maxmin(molecules, len(MOLECULES), np.random.default_rng(seed))
-        assert sorted(picked) == list(range(1, len(MOLECULES) + 1))
-    with pytest.raises(UserError, match="has 10 readable ones"):
-        maxmin(molecules, 11, np.random.default_rng(0))
+    for first in range(1, len(MOLECULES) + 1):
+        picked = maxmin(molecules, len(MOLECULES), first)
+        assert picked[0] == first and sorted(picked) == list(range(1, len(MOLECULES) + 1))
 
 
 def test_test_sets_in_other_encodings_and_empty_lines(tmp_path):

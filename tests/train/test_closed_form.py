@@ -9,7 +9,7 @@ from train_toys import SETTINGS, Number, Springs, Square, Targets
 
 from force2geo.train import engine
 from force2geo.train.history import EpochTable
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.packed import PackedWriter
 
@@ -127,13 +127,14 @@ def test_energies_and_forces_are_learnt_to_their_closed_form_optimum(tmp_path):
     }  # fmt: skip
 
     class Last(EnergyForces):
-        def metrics(self, predictions):  # the last network is asked for, not the best
+        def metrics(self, sums):  # the last network is asked for, not the best
             self.calls = getattr(self, "calls", 0) + 1
-            return super().metrics(predictions) | {"force_rmse": -float(self.calls)}
+            return super().metrics(sums) | {"force_rmse": -float(self.calls)}
 
+    objective = Last.of(energy="mse", forces="mse", energy_per_atom=False)
     network, _ = engine.fit(
-        Springs(1.0, -3.0), Last("mse", "mse", 1.0, 1.0, False), snapshots.where("train"),
-        snapshots.where("val"), settings, tmp_path / "scratch",
+        Springs(1.0, -3.0), objective, snapshots.where("train"), snapshots.where("val"), settings,
+        tmp_path / "scratch",
     )  # fmt: skip
     assert float(network.stiffness.detach()) == pytest.approx(stiffness, abs=1e-4)
     assert float(network.shift.detach()) == pytest.approx(shift, abs=1e-3)

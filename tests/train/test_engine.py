@@ -17,7 +17,7 @@ from force2geo.errors import UserError
 from force2geo.potentials.models import Potential
 from force2geo.train import engine
 from force2geo.train.history import EpochTable, LineAMinute
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.references import fit_references
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
@@ -40,13 +40,13 @@ def train(
     """Train a small PaiNN; the kill comes before batch `die_at`, or in a validation if "val N"."""
     torch.manual_seed(0)
     kind = NoisyEnergyForces if noisy else EnergyForces
-    objective = kind("mae", forces, 1.0, 1.0, True)
+    objective = kind.of(forces=forces)
     model = Potential(BACKBONE)
     if noisy:
-        model.head.atomic[1] = nn.Sequential(model.head.atomic[1], nn.Dropout(0.3))
+        model.energy.atomic[1] = nn.Sequential(model.energy.atomic[1], nn.Dropout(0.3))
     references = fit_references(packed.where("train"), "per_element")
-    model.head.references.copy_(torch.from_numpy(references))
-    calls = {"loss": 0, "predict": 0}
+    model.energy.references.copy_(torch.from_numpy(references))
+    calls = {"loss": 0, "metrics": 0}
 
     def deadly(name, place):
         plain = getattr(objective, name)
@@ -61,7 +61,7 @@ def train(
 
     in_validation = isinstance(die_at, str)
     deadly("loss", None if in_validation else die_at)
-    deadly("predict", int(die_at.split()[1]) if in_validation else None)
+    deadly("metrics", int(die_at.split()[1]) if in_validation else None)
     sets = packed.where("train"), packed.where("val")
     settings = SETTINGS | changes
     found = engine.fit(model, objective, *sets, settings, scratch, callbacks, keep_every)
@@ -142,7 +142,7 @@ def test_draws_differ_between_seeds_epochs_and_batches(packed, tmp_path):
 
     for seed in (1, 2):
         engine.fit(
-            Potential(BACKBONE), Listening("mae", "mse", 1.0, 1.0, True), packed.where("train"),
+            Potential(BACKBONE), Listening.of(forces="mse"), packed.where("train"),
             packed.where("val"), SETTINGS | {"seed": seed, "epochs": 2}, tmp_path / str(seed),
         )  # fmt: skip
     # Two seeds, two epochs, six batches, a draw of the objective's and one of torch's own.
@@ -291,7 +291,7 @@ def test_no_number_stops_the_run_and_keeps_the_batch(packed, tmp_path, column):
 
 
 def test_a_gradient_that_is_no_number_stops_the_run(packed, tmp_path):
-    objective = EnergyForces("mae", "rmse", 1.0, 1.0, True)
+    objective = EnergyForces.of()
     model = Potential(BACKBONE)
     model.backbone.embedding.weight.register_hook(lambda slope: slope * torch.inf)
     sets = packed.where("train"), packed.where("val")

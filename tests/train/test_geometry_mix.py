@@ -5,7 +5,7 @@ import pytest
 
 from force2geo.errors import UserError
 from force2geo.train.geometry_mix import Molecules, molecules
-from force2geo.training_data.conformers import Conformers
+from force2geo.training_data.conformers import Conformers, Target
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def conformers():
     geometry["rdkit"][ptr[1] : ptr[2]] = np.nan
     return Conformers(
         ["000000007", "000000003", "000000005"], ptr, np.array([8, 1, 1, 1, 9, 7, 1, 1, 1]),
-        np.array([1.0, 2.0, 3.0]), geometry, np.array([0, 0, 1]), np.array([1, 1, 2]),
+        {"gap": Target(np.array([1.0, 2.0, 3.0]), "eV")}, geometry, np.array([0, 0, 1]),
+        np.array([1, 1, 2]),
     )  # fmt: skip
 
 
@@ -37,11 +38,12 @@ def test_molecules_see_the_geometry_asked_for_and_the_truth_is_dft_s(conformers,
     numbers = [200, 201, 202, 203, 0, 1, 2]
     assert values(found.fixed) == [n + shift for n in numbers]
     assert values(found.truth) == [n + 10 for n in numbers]
-    assert found.gap.tolist() == [3.0, 1.0]
+    assert found.targets["gap"].tolist() == [3.0, 1.0] and found.units == {"gap": "eV"}
     assert found.atomic_numbers.tolist() == [7, 1, 1, 1, 8, 1, 1]
     assert found.states.tolist() == [[1, 2], [0, 1]]
     assert found.ids().tolist() == [b"000000005", b"000000007"]
     batch = found.batch(np.array([1, 0]))
+    assert batch.targets["gap"].tolist() == [1.0, 3.0]
     assert batch.charge.tolist() == [0, 1] and batch.multiplicity.tolist() == [1, 2]
     assert values(batch.positions) == [n + shift for n in (0, 1, 2, 200, 201, 202, 203)]
     assert batch.displacement is None
@@ -85,7 +87,7 @@ def test_molecules_without_a_geometry_are_counted(conformers):
     assert found.ids().tolist() == [b"000000005", b"000000007"]
     assert found.left_out == {"no geometry 'rdkit'": 1}
     assert molecules(conformers, cids, "hf").left_out == {}
-    with pytest.raises(UserError, match="no molecule of a split has the geometry 'rdkit'"):
+    with pytest.raises(UserError, match="no molecule of a split is of use: no geometry 'rdkit'"):
         molecules(conformers, ["000000003"], "rdkit")
     with pytest.raises(UserError, match="downstream set lacks CID 000000001: "):
         molecules(conformers, ["000000001"], "hf")
@@ -93,7 +95,9 @@ def test_molecules_without_a_geometry_are_counted(conformers):
 
 def test_what_is_known_is_kept_whole(conformers):
     cids = ["000000005", "000000003", "000000007"]
-    found = molecules(conformers, cids, "hf", sample=True).known_to([1, 7, 8], [[0, 1], [1, 2]])
+    found = molecules(conformers, cids, "hf", sample=True).known_to(
+        {"elements": [1, 7, 8], "charge_states": [[0, 1], [1, 2]]}
+    )
     assert found.ids().tolist() == [b"000000005", b"000000007"]
     assert found.left_out == {"training has not seen F": 1}
     assert values(found.fixed) == [220, 221, 222, 223, 20, 21, 22]
@@ -103,7 +107,9 @@ def test_what_is_known_is_kept_whole(conformers):
         for seed in range(20)
     }
     assert seen == {10, 20}
-    neutral = molecules(conformers, cids, "hf").known_to([1, 7, 8, 9], [[0, 1]])
+    neutral = molecules(conformers, cids, "hf").known_to(
+        {"elements": [1, 7, 8, 9], "charge_states": [[0, 1]]}
+    )
     assert neutral.ids().tolist() == [b"000000003", b"000000007"]
     assert neutral.left_out == {"training has not seen charge +1 with multiplicity 2": 1}
     assert neutral.elements() == [1, 8, 9] and neutral.charge_states() == [[0, 1]]
@@ -111,7 +117,7 @@ def test_what_is_known_is_kept_whole(conformers):
 
 def test_the_toss_is_even_and_every_frame_of_a_path_as_likely():
     path = np.arange(1.0, 5.0)[:, None, None] * np.ones((4, 1, 3))
-    data = Molecules.of([np.array([6])], np.ones(1), [np.zeros((1, 3))], [np.zeros((1, 3))], [path])
+    data = Molecules.of([np.array([6])], {}, [np.zeros((1, 3))], [np.zeros((1, 3))], [path])
     batch = data.batch(np.zeros(40_000, dtype=int), np.random.default_rng(0))
     counts = np.bincount(batch.positions[:, 0].round().long().numpy())
     # Standard deviations are 0.0025 and 0.0017.
@@ -123,7 +129,7 @@ def test_mix_is_half_and_half_by_structure_and_targets_point_to_the_truth():
     truth = rng.normal(size=(4, 3))
     path = np.array([truth + 5.0 + 0.01 * k * rng.normal(size=(4, 3)) for k in range(1, 4)])
     data = Molecules.of(
-        atomic_numbers=[np.array([6, 1, 1, 8])] * 400, gap=np.ones(400), fixed=[truth] * 400,
+        atomic_numbers=[np.array([6, 1, 1, 8])] * 400, targets={}, fixed=[truth] * 400,
         truth=[truth] * 400, paths=[path] * 400, noise=0.1,
     )  # fmt: skip
     batch = data.batch(np.arange(400), np.random.default_rng(1))

@@ -61,16 +61,19 @@ RUNS = {
 
 
 def potential(packed, target, uri=""):
-    from force2geo.train.runs import train_potential
+    from force2geo.train.registry import of_record
+    from force2geo.train.runs import train
+    from force2geo.train.sources import SNAPSHOTS
 
     settings = SETTINGS | {
-        "epochs": 2, "batch_atoms": 12, "reference": "per_element",
+        "objective": "energy_forces", "epochs": 2, "batch_atoms": 12, "reference": "per_element",
         "backbone": {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5},
         "tracking": {"uri": uri, "experiment": "x"},
         "loss": {"energy": "mae", "forces": "rmse", "energy_weight": 1.0, "force_weight": 1.0,
                  "energy_per_atom": True},
     }  # fmt: skip
-    train_potential("pretrain", packed, None, settings, [], target)
+    sets = SNAPSHOTS.sets(packed, None)
+    train("pretrain", of_record(settings, "x"), sets, settings, [], target)
 
 
 def test_two_processes_train_as_one(packed, tmp_path, repository):

@@ -14,13 +14,15 @@ from train_toys import SETTINGS
 import force2geo
 from force2geo.errors import UserError
 from force2geo.potentials import checkpoint
-from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.potentials.models import Network
 from force2geo.store.level import Level
 from force2geo.train import runs
 from force2geo.train.geometry_mix import Molecules
-from force2geo.train.objectives import EnergyForces, PropertyGeometry
-from force2geo.train.runs import train_potential, train_property
+from force2geo.train.objectives.energy_forces import EnergyForces
+from force2geo.train.objectives.property import PropertyGeometry
+from force2geo.train.registry import of_record
 from force2geo.train.snapshots import Snapshots
+from force2geo.train.sources import SNAPSHOTS
 from force2geo.training_data.packed import PackedWriter
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
@@ -28,17 +30,20 @@ LOSS = {"energy": "mae", "forces": "mae", "energy_weight": 1.0, "force_weight": 
         "energy_per_atom": True}  # fmt: skip
 UNTRACKED = {"uri": "", "experiment": "x"}
 POTENTIAL = SETTINGS | {
-    "epochs": 2, "backbone": BACKBONE, "tracking": UNTRACKED, "reference": "per_element",
-    "loss": LOSS,
+    "objective": "energy_forces", "epochs": 2, "backbone": BACKBONE, "tracking": UNTRACKED,
+    "reference": "per_element", "loss": LOSS,
 }  # fmt: skip
 PROPERTY = SETTINGS | {
-    "epochs": 1, "backbone": BACKBONE, "tracking": UNTRACKED, "geometry_weight": 0.0,
+    "objective": "property", "target": "gap", "epochs": 1, "backbone": BACKBONE,
+    "tracking": UNTRACKED, "geometry_weight": 0.0,
 }  # fmt: skip
 STILL = {"name": "adam", "learning_rate": 0.0, "betas": [0.9, 0.999], "weight_decay": 0.0}
 
 
 def potential(packed, target, judged_on=None, **changes):
-    train_potential("pretrain", packed, judged_on, POTENTIAL | changes, [], target)
+    record = POTENTIAL | changes
+    sets = SNAPSHOTS.sets(packed, judged_on)
+    runs.train("pretrain", of_record(record, "x"), sets, record, [], target)
 
 
 def predictions(target):
@@ -91,13 +96,13 @@ def test_predictions_are_the_saved_model_s_of_each_split_in_the_data_s_order(
 
 
 def test_batches_to_judge_on_keep_to_the_budget_of_atoms(packed, tmp_path, monkeypatch):
-    sizes, plain = [], Potential.forward
+    sizes, plain = [], Network.forward
 
     def forward(self, batch, training=False):
         sizes.append((training, len(batch.positions)))
         return plain(self, batch, training)
 
-    monkeypatch.setattr(Potential, "forward", forward)
+    monkeypatch.setattr(Network, "forward", forward)
     potential(packed, tmp_path / "model.pt", batch_atoms=7)
     assert {training for training, _ in sizes} == {True, False}
     assert max(atoms for _, atoms in sizes) <= 7
@@ -114,7 +119,7 @@ def test_references_are_those_of_the_training_set_alone(packed, tmp_path):
     energies = packed.energy.numpy()[packed.split.numpy() == 0]
     expected = np.linalg.lstsq(np.array(train, dtype=float), energies, rcond=None)[0]
     potential(packed, tmp_path / "model.pt", epochs=1)
-    found = checkpoint.load(tmp_path / "model.pt").network.head.references
+    found = checkpoint.load(tmp_path / "model.pt").network.energy.references
     np.testing.assert_allclose(found[[1, 6, 8]], expected, rtol=1e-9)
 
 
@@ -152,7 +157,7 @@ def test_a_set_to_judge_on_of_strange_elements_alone_is_refused(packed, tmp_path
     packed.atomic_numbers[:] = torch.where(
         torch.repeat_interleave(packed.split == 2, packed.ptr.diff()), 9, packed.atomic_numbers
     ).to(torch.uint8)
-    with pytest.raises(UserError, match="test set of the elements trained on"):
+    with pytest.raises(UserError, match="test: nothing in it is of the elements and charges"):
         potential(packed, tmp_path / "model.pt")
 
 
@@ -221,14 +226,15 @@ def molecules(numbers=((8, 1, 1),) * 6, gap=None, states=None, **options):
     positions = [1.5 * rng.normal(size=(len(z), 3)) for z in numbers]
     gap = np.linspace(3.0, 8.0, len(numbers)) if gap is None else gap
     return Molecules.of(
-        [np.array(z) for z in numbers], gap, positions, positions,
+        [np.array(z) for z in numbers], {"gap": gap}, positions, positions, units={"gap": "eV"},
         cid=[f"{i:09d}" for i in range(len(numbers))], states=states, **options,
     )  # fmt: skip
 
 
 def prop(target, sets=None, start=None, **changes):
     sets = sets or {name: molecules() for name in ("train", "val", "test")}
-    train_property("property", sets, start, PROPERTY | changes, [], target)
+    record = PROPERTY | changes
+    runs.train("property", of_record(record, "x"), sets, record, [], target, start)
 
 
 def test_force2prop_starts_from_the_potential_s_backbone_and_says_so(packed, tmp_path):
@@ -244,8 +250,10 @@ def test_force2prop_starts_from_the_potential_s_backbone_and_says_so(packed, tmp
         assert torch.equal(one, two), name
     assert model.provenance["settings"]["backbone"] == wide
     # The head is new and of the property's own scale.
-    np.testing.assert_allclose(float(model.network.head.mean), 5.5)
-    np.testing.assert_allclose(float(model.network.head.deviation), np.linspace(3, 8, 6).std())
+    np.testing.assert_allclose(float(model.network.property_head().mean), 5.5)
+    np.testing.assert_allclose(
+        float(model.network.property_head().deviation), np.linspace(3, 8, 6).std()
+    )
 
 
 def test_a_model_knows_the_levels_it_was_trained_on(tmp_path):
@@ -272,13 +280,9 @@ def test_a_model_knows_the_levels_it_was_trained_on(tmp_path):
 def test_a_start_of_the_wrong_kind_is_refused(packed, tmp_path):
     potential(packed, tmp_path / "a" / "model.pt", epochs=1)
     prop(tmp_path / "b" / "model.pt")
-    sets = {name: molecules() for name in ("train", "val", "test")}
-    for folder, wanted in (("a", "property"), ("b", "potential")):
+    for folder, mixed in (("a", True), ("b", False)):
         with pytest.raises(UserError, match=r"holds a .* model, the recipe starts from another"):
-            train_property(
-                "property", sets, tmp_path / folder / "model.pt", PROPERTY, [],
-                tmp_path / "model.pt", wanted,
-            )  # fmt: skip
+            prop(tmp_path / "model.pt", start=tmp_path / folder / "model.pt", mixed=mixed)
 
 
 def test_geometry_fine_tuning_starts_from_all_of_the_property_model(tmp_path):
@@ -286,7 +290,7 @@ def test_geometry_fine_tuning_starts_from_all_of_the_property_model(tmp_path):
     shifted = {name: molecules(gap=np.full(6, 2.0)) for name in ("train", "val", "test")}
     prop(tmp_path / "b" / "model.pt", shifted, tmp_path / "a/model.pt", optimizer=STILL, ema=0.0)
     one, two = (checkpoint.load(tmp_path / name / "model.pt").network for name in "ab")
-    assert isinstance(one, PropertyModel)
+    assert one.kind == "property"
     for (name, weights), again in zip(
         one.state_dict().items(), two.state_dict().values(), strict=True
     ):
@@ -333,7 +337,7 @@ def test_property_models_know_what_they_have_seen(tmp_path):
     }
     assert predictions(tmp_path / "model.pt")["val/cid"].tolist() == [b"000000000"]
     strange = {"train": molecules(), "val": molecules([(9, 1)]), "test": molecules()}
-    with pytest.raises(UserError, match="val: no molecule of the elements"):
+    with pytest.raises(UserError, match="val: nothing in it is of the elements"):
         prop(tmp_path / "other.pt", strange)
 
 
@@ -351,12 +355,19 @@ def test_a_training_set_of_one_value_still_learns(tmp_path):
         tmp_path / "model.pt", {n: molecules(gap=np.full(6, 4.0)) for n in ("train", "val", "test")}
     )
     network = checkpoint.load(tmp_path / "model.pt").network
-    assert float(network.head.mean) == 4.0 and float(network.head.deviation) == 1.0
+    assert (
+        float(network.property_head().mean) == 4.0
+        and float(network.property_head().deviation) == 1.0
+    )
 
 
 def test_property_mae_is_a_mean_of_sizes():
-    found = {"property": np.array([1.0, 5.0, 2.0]), "property_true": np.array([4.0, 1.0, 2.0])}
-    assert PropertyGeometry(0.0).metrics(found) == {"property_mae": pytest.approx(7 / 3)}
+    found = {
+        "property": torch.tensor([1.0, 5.0, 2.0]), "property_true": torch.tensor([4.0, 1.0, 2.0])
+    }  # fmt: skip
+    objective = PropertyGeometry.of(target=["gap"])
+    sums = {key: float(value) for key, value in objective.sums(None, found).items()}
+    assert objective.metrics(sums) == {"property_mae": pytest.approx(7 / 3)}
 
 
 def test_time_of_an_epoch_is_the_median_and_every_weight_is_counted(packed, tmp_path, monkeypatch):

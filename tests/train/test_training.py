@@ -10,7 +10,8 @@ from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.models import Potential
 from force2geo.train import losses
 from force2geo.train.loader import BatchLoader
-from force2geo.train.objectives import EnergyForces, PropertyGeometry
+from force2geo.train.objectives.energy_forces import EnergyForces
+from force2geo.train.objectives.property import PropertyGeometry
 from force2geo.train.references import fit_references
 from force2geo.train.schedule import Schedule
 from force2geo.train.snapshots import Snapshots
@@ -115,11 +116,11 @@ def test_energy_force_loss_is_equations_4_to_6(packed):
     output = model(batch)
     energy = (output["energy"] - batch.energy).abs().mean()
     force = torch.sqrt(((output["forces"] - batch.forces) ** 2).sum(dim=1).mean())
-    loss = EnergyForces("mae", "rmse", 0.5, 2.0, energy_per_atom=False).loss(model, batch)
+    loss = EnergyForces.of(energy_weight=0.5, force_weight=2.0, energy_per_atom=False).loss(
+        model, batch
+    )
     torch.testing.assert_close(loss["loss"].double(), 0.5 * energy + 2.0 * force, rtol=1e-5, atol=0)
-    per_atom = EnergyForces("mae", "rmse", 1.0, 0.0, energy_per_atom=True).loss(model, batch)[
-        "energy"
-    ]
+    per_atom = EnergyForces.of(force_weight=0.0).loss(model, batch)["energy"]
     expected = ((output["energy"] - batch.energy).abs() / batch.atoms_per_molecule).mean()
     torch.testing.assert_close(per_atom.double(), expected, rtol=1e-5, atol=0)
 
@@ -137,14 +138,14 @@ def test_losses_by_name_match_their_definitions():
         assert float(losses.of_numbers(name, errors.norm(dim=1), 0.5)) == pytest.approx(
             float(plain), 1e-6
         )
-    with pytest.raises(UserError, match="mae, mse, rmse, huber"):
-        losses.check_loss("l3")
+    with pytest.raises(UserError, match="'energy' is 'l3', not one of mae, mse, rmse, huber"):
+        EnergyForces.of(energy="l3")
 
 
 def test_force_scale_lets_small_forces_count_more():
     class Fixed:
         @property
-        def head(self):
+        def energy(self):
             return self
 
         def reference(self, batch):
@@ -155,7 +156,7 @@ def test_force_scale_lets_small_forces_count_more():
 
     batch = collate([np.array([8, 1])], [np.zeros((2, 3))])
     batch.energy, batch.forces = torch.zeros(1), torch.tensor([[0.0, 3.0, 4.0], [0.0, 0.0, 0.5]])
-    loss = EnergyForces("mae", "mae", 1.0, 1.0, True, force_scale=0.5).loss(Fixed(), batch)
+    loss = EnergyForces.of(forces="mae", force_scale=0.5).loss(Fixed(), batch)
     # Both errors are √3; forces of 5 and 0.5 eV/Å count 1/5.5 and 1/1.
     assert float(loss["force"]) == pytest.approx(3**0.5 * (1 / 5.5 + 1) / 2)
 
@@ -167,7 +168,8 @@ def test_predictions_are_the_model_s_total_energies_and_its_forces_as_they_are(p
             return {"energy": -70.0 - count, "binding": count, "forces": 3 * batch.positions}
 
     batches = [packed.batch(np.array([4, 9])), packed.batch(np.array([2]))]
-    found = EnergyForces("mae", "mae", 1.0, 1.0, True).predict(Fixed(), batches)
+    parts = [EnergyForces.of().predict(Fixed(), batch) for batch in batches]
+    found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     assert found["energy"].tolist() == [-70.0, -71.0, -70.0]
     positions = np.concatenate([batch.positions.numpy() for batch in batches])
     np.testing.assert_array_equal(found["forces"], 3 * positions)
@@ -203,18 +205,23 @@ def test_schedules_have_the_values_worked_out_by_hand():
     assert factors(cosine, [1.0] * 4) == pytest.approx(expected, abs=1e-12)
 
 
-def test_metrics_are_per_atom_and_per_component():
-    predictions = {
-        "energy": np.array([1.0, 2.0]), "energy_true": np.array([1.3, 2.0]),
-        "atoms": np.array([3, 5]), "forces": np.zeros((2, 3)),
-        "forces_true": np.array([[3.0, 0, 0], [0, 4.0, 0]]),
+def test_metrics_are_per_atom_and_per_component_of_sums_that_add():
+    one = {
+        "energy": torch.tensor([1.0]), "energy_true": torch.tensor([1.3]),
+        "atoms": torch.tensor([3]), "forces": torch.zeros(1, 3),
+        "forces_true": torch.tensor([[3.0, 0, 0]]),
     }  # fmt: skip
-    found = EnergyForces("mae", "rmse", 1, 1, True).metrics(predictions)
+    two = one | {"energy": torch.tensor([1.3]), "forces_true": torch.tensor([[0, 4.0, 0]])}
+    objective = EnergyForces.of()
+    parts = [objective.sums(None, found) for found in (one, two)]
+    assert all(value.dtype == torch.float64 and not value.shape for value in parts[0].values())
+    found = objective.metrics({key: float(parts[0][key] + parts[1][key]) for key in parts[0]})
     assert found["energy_mae"] == pytest.approx(50.0)
     assert found["force_mae"] == pytest.approx(1e3 * 7 / 6)
     assert found["force_rmse"] == pytest.approx(1e3 * np.sqrt(25 / 6))
     assert found["force_rmse_vector"] == pytest.approx(1e3 * np.sqrt(25 / 2))
     assert found["force_rmse_zero"] == found["force_rmse"]
+    assert objective.units(None).keys() == found.keys()
 
 
 def test_geometry_loss_is_one_minus_cosine():
@@ -224,9 +231,9 @@ def test_geometry_loss_is_one_minus_cosine():
             return {"property": torch.zeros(1), "displacement": right_angle}
 
     batch = collate([np.array([8, 1, 1])], [np.zeros((3, 3))])
-    batch.property_value = torch.tensor([2.0])
+    batch.targets["gap"] = torch.tensor([2.0])
     batch.displacement = torch.tensor([[0.0, 2, 0], [1, 0, 0], [0, 0, 0]])
-    loss = PropertyGeometry(0.5).loss(Fixed(), batch)
+    loss = PropertyGeometry.of(target=["gap"], geometry_weight=0.5).loss(Fixed(), batch)
     # Cosines 1 and 0; the third atom does not move and is left out.
     assert float(loss["geometry"]) == pytest.approx(0.5)
     assert float(loss["loss"]) == pytest.approx(2.0 + 0.5 * 0.5)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from force2geo.potentials.batch import Batch
-from force2geo.train.objectives import EnergyForces
+from force2geo.train.objective import Objective, count, total
+from force2geo.train.objectives.energy_forces import EnergyForces
 
 SETTINGS = {
     "batch_size": 4, "seed": 3, "ema": 0.9, "epochs": 4, "gradient_clip": 10.0,
@@ -37,7 +38,7 @@ class Targets:
         return Batch(
             torch.ones(count, dtype=torch.long), torch.full((count, 3), jitter),
             torch.arange(count), torch.arange(count + 1),
-            property_value=self.values[torch.from_numpy(indices)],
+            targets={"property": self.values[torch.from_numpy(indices)]},
         )  # fmt: skip
 
 
@@ -52,26 +53,31 @@ class Number(nn.Module):
         return {"property": self.value.expand(batch.size)}
 
 
-class Square:
+class Square(Objective):
     """The mean square of the error; judged by its mean size."""
 
     monitor = "property_mae"
-    per_atom = frozenset()
 
-    def prepare(self, batch, generator):
-        return batch
+    def __init__(self):
+        super().__init__(None)
+
+    def heads(self):
+        return {}
 
     def loss(self, model, batch):
-        return {"loss": ((model(batch)["property"] - batch.property_value) ** 2).mean()}
+        return {"loss": ((model(batch)["property"] - batch.targets["property"]) ** 2).mean()}
 
-    def predict(self, model, batches):
-        parts = [(model(b)["property"].detach(), b.property_value) for b in batches]
-        found, true = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
-        return {"property": found, "property_true": true}
+    def predict(self, model, batch):
+        return {"off": model(batch)["property"].detach() - batch.targets["property"]}
 
-    def metrics(self, predictions):
-        error = predictions["property"] - predictions["property_true"]
-        return {"property_mae": float(np.abs(error).mean())}
+    def sums(self, model, found):
+        return {"count": count(found["off"]), "off": total(found["off"].abs())}
+
+    def metrics(self, sums):
+        return {"property_mae": sums["off"] / sums["count"]}
+
+    def units(self, model):
+        return {"property_mae": ""}
 
 
 class NoisyEnergyForces(EnergyForces):
@@ -90,7 +96,7 @@ class NoisyEnergyForces(EnergyForces):
 
 
 class Springs(nn.Module):
-    """Energies k Σ|x|² + shift, forces −2k x; `head` as a potential has one."""
+    """Energies k Σ|x|² + shift, forces −2k x; `energy` is the head that a potential has."""
 
     def __init__(self, stiffness, shift):
         super().__init__()
@@ -98,7 +104,7 @@ class Springs(nn.Module):
         self.shift = nn.Parameter(torch.tensor(shift))
 
     @property
-    def head(self):
+    def energy(self):
         return self
 
     def reference(self, batch):

@@ -70,7 +70,8 @@ def downstream(tmp_path_factory):
         for row, cid in enumerate(cids):
             atoms = slice(file["ptr"][row], file["ptr"][row + 1])
             rows[cid] = {name: file[f"geometry/{name}"][atoms] for name in file["geometry"]}
-            rows[cid] |= {key: file[key][row] for key in ("gap", "charge", "multiplicity")}
+            rows[cid] |= {key: file[key][row] for key in ("charge", "multiplicity")}
+            rows[cid]["gap"] = file["target/gap"][row]
     starts = {"000000962": water, "000000223": ammonium, "000003034": methyl}
     return rows, starts | {"000000298": methane}
 

@@ -76,6 +76,12 @@ def plan(folder, change=None, without=()):
     return set(found) - {"total", "all", "settings"}
 
 
+def relaxed_pieces(folder, change):
+    """The pieces of relaxations that a dry run would make, within the run's folder."""
+    text = run_snakemake(folder, "-n", change=change)
+    return set(re.findall(r"^ +output: results/mini/relax/(.+/.+)$", text, re.MULTILINE))
+
+
 @pytest.fixture(scope="session")
 def finished(checkout):
     run_snakemake(checkout, "--cores", "2")
@@ -86,6 +92,12 @@ def finished(checkout):
 def snakemake():
     """Run Snakemake in a folder and return what it prints."""
     return run_snakemake
+
+
+@pytest.fixture(scope="session")
+def planned_pieces():
+    """Return the pieces of relaxations that a changed configuration would make."""
+    return relaxed_pieces
 
 
 @pytest.fixture(scope="session")

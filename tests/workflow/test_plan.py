@@ -11,13 +11,14 @@ READ_BY = {
     "store/shard_000.lmdb": {"audit", "data"},
     "store/shard_000.index.parquet": {"statistics"},
     "store/shard_000.rejects.csv": {"statistics"},
-    "store/index.parquet": {"select"},
+    "store/index.parquet": {"select", "d_opt"},
     "store/statistics.json": {"table", "figure", "report"},
     "store/audit.json": {"report"},
-    "selection.json": {"data", "relax", "compare", "train"},
+    "selection.json": {"data", "d_opt", "relax", "gather", "train"},
+    "d_opt.json": {"relax", "gather"},
     "packed/benchmark.h5": {"train"},
     "packed/pretrain.h5": {"train"},
-    "packed/downstream.h5": {"relax", "compare", "dft", "train", "judge"},
+    "packed/downstream.h5": {"relax", "dft", "train", "judge"},
     "train/benchmark.painn/metrics.json": {"table", "figure"},
     "train/benchmark.schnet/metrics.json": {"table", "figure"},
     "train/pretrain/model.pt": {"relax", "train"},
@@ -25,6 +26,8 @@ READ_BY = {
     "train/pretrain/predictions.npz": {"figure"},
     "train/pretrain.published/model.pt": {"relax"},
     "train/pretrain.published/metrics.json": {"table"},
+    "relax/subset/0-12.h5": {"gather"},
+    "relax/d_opt.DFT/0-1.h5": {"gather"},
     "relax/subset.h5": {"train"},
     "relax/d_opt.h5": {"dft", "judge", "figure"},
     "relax/d_opt.DFT.h5": {"dft", "judge"},
@@ -82,7 +85,9 @@ def jobs(checkout, snakemake):
         names = found[1].split(", ") if found else []
         return {name.removeprefix("results/mini/") for name in names}
 
-    found = re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\[|^Job stats)", text, re.M | re.S)
+    found = re.findall(
+        r"^(?:(?:local)?rule|checkpoint) (\w+):\n(.*?)(?=^\[|^Job stats)", text, re.M | re.S
+    )
     return [(rule, paths(body, "input"), paths(body, "output")) for rule, body in found]
 
 
@@ -114,9 +119,12 @@ def settings_of(rule, outputs):
     if rule == "data":
         (path,) = outputs
         return f"data/{path.removeprefix('packed/').removesuffix('.h5')}"
-    if rule == "compare":
+    if rule == "relax":
         (path,) = outputs
-        return f"compare/{path.removeprefix('relax/d_opt.').removesuffix('.h5')}"
+        return path.rpartition("/")[0]
+    if rule == "gather":
+        (path,) = outputs
+        return path.removesuffix(".h5")
     return rule
 
 
@@ -144,7 +152,7 @@ def test_tables_and_figures_read_no_more_than_they_show(jobs):
 
 def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snakemake):
     text = snakemake(checkout, "-nF", "table2")
-    assert set(re.findall(r"^(?:local)?rule (\w+):", text, re.M)) == {
+    assert set(re.findall(r"^(?:(?:local)?rule|checkpoint) (\w+):", text, re.M)) == {
         "settings", "curate", "statistics", "select", "data", "train", "table", "table2",
     }  # fmt: skip
     assert "rule figure:" in snakemake(checkout, "-nF", "figure_residual")
@@ -190,8 +198,8 @@ def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
     ("change", "message"),
     [
         ({"relax": {"max_step": 5}},
-         "config: unknown key 'relax.max_step'; known here: batch_atoms, force_threshold, "
-         "max_steps, optimizer"),
+         "config: unknown key 'relax.max_step'; known here: batch_atoms, chunk, "
+         "force_threshold, max_steps, optimizer, starts"),
         ({"curate": {"name_pattern": "(?P<cid>\\d+"}},
          "config: curate.name_pattern: not a regular expression"),
         ({"compare": {"mine": {"calculator": "nowhere.at_all:Thing"}}},

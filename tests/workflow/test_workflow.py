@@ -43,18 +43,26 @@ def test_a_second_run_does_nothing(finished, snakemake):
     ("change", "stages"),
     [
         ({"compare": {"mine": {"checkpoint": "results/mini/train/pretrain/model.pt"}}},
-             {"relax", "dft", "judge", "table", "report"}),
+             {"relax", "gather", "dft", "judge", "table", "report"}),
         # One more value is one more training, for the table that shows it.
         ({"property": {"sweeps": {"noise": [0.05, 1e-5]}}}, {"train", "table", "report"}),
         ({"property": {"sweeps": {"geometry_weight": [1e-5]}}}, set()),
         ({"relax": {"max_steps": 6}},
-             {"relax", "compare", "dft", "judge", "train", "table", "figure", "report"}),
+             {"relax", "gather", "dft", "judge", "train", "table", "figure", "report"}),
         ({"relax": {"batch_atoms": 99}}, set()),
+        # All pieces are the same ones.
+        ({"relax": {"chunk": {"potential": 500, "calculator": 1}}}, set()),
+        ({"relax": {"starts": ["rdkit"]}},
+             {"relax", "gather", "dft", "judge", "table", "report"}),
+        ({"select": {"d_opt_size": 2}},
+             {"d_opt", "relax", "gather", "dft", "judge", "table", "figure", "report"}),
+        ({"compare": {"GFN1-xTB": {"calculator": "tblite.ase:TBLite"}}},
+             {"relax", "gather", "dft", "judge", "table", "report"}),
         ({"tracking": {"uri": "", "experiment": "other"}}, set()),
         ({"compare": {"GFN2-xTB": {"options": {"method": "GFN1-xTB"}}}},
-             {"compare", "dft", "judge", "table", "report"}),
+             {"relax", "gather", "dft", "judge", "table", "report"}),
         ({"compare": {"published": {"training": {"epochs": 2}}}},
-             {"train", "relax", "dft", "judge", "table", "report"}),
+             {"train", "relax", "gather", "dft", "judge", "table", "report"}),
         ({"dft": {"grid_level": 3}}, {"dft", "judge", "table", "figure", "report"}),
         ({"property": {"noise": 0.2}}, {"train", "table", "figure", "report"}),
         ({"benchmark": {"ema": 0.5}}, {"train", "table", "figure", "report"}),
@@ -62,11 +70,41 @@ def test_a_second_run_does_nothing(finished, snakemake):
         ({"benchmark": {"seeds": [8, 7]}}, {"train", "table", "figure", "report"}),
         ({"tables": ["table2"]}, {"report"}),
         ({"pretrain": {"ema": 0.5}},
-             {"train", "relax", "dft", "judge", "table", "figure", "report"}),
+             {"train", "relax", "gather", "dft", "judge", "table", "figure", "report"}),
     ],
 )  # fmt: skip
 def test_one_changed_value_reruns_the_stages_that_depend_on_it(finished, change, stages, planned):
     assert planned(finished, change) == stages
+
+
+D_OPT = ("d_opt", "d_opt.DFT", "d_opt.GFN2-xTB", "d_opt.published")
+
+
+@pytest.mark.parametrize(
+    ("change", "pieces"),
+    [
+        # The finished run has 0-1 of each D_opt, and 0-12 of the subset.
+        ({"select": {"d_opt_size": 2}}, {f"{name}/0-2.h5" for name in D_OPT}),
+        ({"relax": {"chunk": {"potential": 5}}},
+             {"subset/0-5.h5", "subset/5-10.h5", "subset/10-12.h5"}),
+        # The first piece of a set that grew at its end is the one that is there.
+        ({"relax": {"chunk": {"potential": 12, "calculator": 1}}, "select": {"d_opt_size": 2}},
+             {"d_opt/0-2.h5", "d_opt.published/0-2.h5",
+              "d_opt.DFT/1-2.h5", "d_opt.GFN2-xTB/1-2.h5"}),
+        ({"compare": {"GFN1-xTB": {"calculator": "tblite.ase:TBLite"}}}, {"d_opt.GFN1-xTB/0-1.h5"}),
+        ({"compare": {"DFT": {"options": {"basis": "3-21g"}}}}, {"d_opt.DFT/0-1.h5"}),
+        ({"relax": {"optimizer": "fire"}}, {"subset/0-12.h5", *(f"{n}/0-1.h5" for n in D_OPT)}),
+    ],
+)  # fmt: skip
+def test_only_the_pieces_that_changed_relax_again(finished, change, pieces, planned_pieces):
+    assert planned_pieces(finished, change) == pieces
+
+
+def test_a_whole_subset_s_pieces_wait_for_the_selection(finished, planned_pieces):
+    # The selection must be made again: until it is, nobody knows the subset's pieces.
+    assert planned_pieces(finished, {"select": {"subset_size": None}}) == {
+        f"{name}/0-1.h5" for name in D_OPT
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,23 @@
+def earlier_points(wildcards):
+    """The single points that others have in common, which are then in the cache."""
+    name = earlier(wildcards.relaxation)
+    return f"{RUN}/dft/{name}.csv" if name else []
+
+
 rule dft:
     input:
         settings=f"{RUN}/settings/dft.json",
-        relaxed=f"{RUN}/relax/d_opt{{other}}.h5",
+        relaxed=f"{RUN}/relax/{{relaxation}}.h5",
         conformers=f"{RUN}/packed/downstream.h5",
-        # The starts and references that all have in common are then in the cache.
-        first=lambda wildcards: (
-            f"{RUN}/dft/d_opt.csv" if wildcards.other and has(config, "pretrain") else []
-        ),
+        first=earlier_points,
     output:
-        f"{RUN}/dft/d_opt{{other}}.csv",
+        f"{RUN}/dft/{{relaxation}}.csv",
     log:
-        f"{RUN}/logs/dft{{other}}.log",
+        f"{RUN}/logs/dft/{{relaxation}}.log",
     benchmark:
-        f"{RUN}/benchmarks/dft{{other}}.tsv"
+        f"{RUN}/benchmarks/dft/{{relaxation}}.tsv"
     wildcard_constraints:
-        other=other(COMPARED),
+        relaxation="|".join(map(re.escape, JUDGED)),
     threads: config["resources"]["dft_workers"]
     params:
         cache=f"{RUN}/dft/cache",

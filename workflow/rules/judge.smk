@@ -1,14 +1,14 @@
 rule judge:
     input:
-        relaxed=f"{RUN}/relax/d_opt{{other}}.h5",
-        dft=f"{RUN}/dft/d_opt{{other}}.csv",
+        relaxed=f"{RUN}/relax/{{relaxation}}.h5",
+        dft=f"{RUN}/dft/{{relaxation}}.csv",
         conformers=f"{RUN}/packed/downstream.h5",
     output:
-        f"{RUN}/judged/d_opt{{other}}.csv",
+        f"{RUN}/judged/{{relaxation}}.csv",
     log:
-        f"{RUN}/logs/judge{{other}}.log",
+        f"{RUN}/logs/judge/{{relaxation}}.log",
     wildcard_constraints:
-        other=other(COMPARED),
+        relaxation="|".join(map(re.escape, JUDGED)),
     shell:
         "force2geo judge --relaxed {input.relaxed:q} --dft {input.dft:q}"
         " --conformers {input.conformers:q} --out {output:q} > {log:q} 2>&1"

@@ -1,50 +1,103 @@
-def potential(wildcards):
-    """The checkpoint that relaxes."""
-    if wildcards.other[1:] in CHECKPOINTS:
-        return CHECKPOINTS[wildcards.other[1:]]
-    name = training_path(config, f"pretrain{wildcards.other}", "model.pt")
-    return f"{RUN}/{name}"
+def relaxing_model(wildcards):
+    """The checkpoint that relaxes, none for a calculator."""
+    potential = RELAXATIONS[wildcards.relaxation]["potential"]
+    if "training" in potential:
+        return f"{RUN}/train/{potential['training']}/model.pt"
+    return potential.get("checkpoint", [])
+
+
+def relaxed_molecules(wildcards):
+    """The file that says which molecules relax."""
+    molecules = RELAXATIONS[wildcards.relaxation]["molecules"]
+    return f"{RUN}/{'d_opt' if molecules == 'd_opt' else 'selection'}.json"
+
+
+def molecules_to_relax(wildcards):
+    """How many molecules are cut in pieces."""
+    molecules = RELAXATIONS[wildcards.relaxation]["molecules"]
+    count = planned(config, molecules)
+    if count is None:
+        # Only then must the plan wait for the selection.
+        count = counted(checkpoints.select.get().output[0], molecules)
+    return count
+
+
+def relaxed_pieces(wildcards):
+    """The pieces of a relaxation."""
+    size = piece_size(config, RELAXATIONS[wildcards.relaxation])
+    return expand(
+        f"{RUN}/relax/{{relaxation}}/{{piece}}",
+        relaxation=wildcards.relaxation,
+        piece=pieces(molecules_to_relax(wildcards), size),
+    )
+
+
+def calculator_relaxes(wildcards):
+    """Whether a relaxation is by a calculator."""
+    return "calculator" in RELAXATIONS[wildcards.relaxation]["potential"]
+
+
+def relaxing_threads(wildcards):
+    """A calculator's own threads, or those that share a potential's molecules."""
+    return config["resources"][
+        "dft_workers" if calculator_relaxes(wildcards) else "training_threads"
+    ]
 
 
 rule relax:
     input:
-        settings=f"{RUN}/settings/relax.json",
-        model=potential,
-        conformers=f"{RUN}/packed/downstream.h5",
-        selection=f"{RUN}/selection.json",
+        settings=f"{RUN}/settings/relax/{{relaxation}}.json",
+        model=relaxing_model,
+        conformers=lambda wildcards: (
+            f"{RUN}/packed/{RELAXATIONS[wildcards.relaxation]['data']}.h5"
+        ),
+        # A larger set begins with the smaller one: its first pieces need not be made again. All
+        # else that changes a set changes the conformers, too.
+        molecules=lambda wildcards: ancient(relaxed_molecules(wildcards)),
     output:
-        f"{RUN}/relax/{{set}}{{other}}.h5",
+        f"{RUN}/relax/{{relaxation}}/{{first}}-{{last}}.h5",
     log:
-        f"{RUN}/logs/relax/{{set}}{{other}}.log",
+        f"{RUN}/logs/relax/{{relaxation}}/{{first}}-{{last}}.log",
     benchmark:
-        f"{RUN}/benchmarks/relax/{{set}}{{other}}.tsv"
+        f"{RUN}/benchmarks/relax/{{relaxation}}/{{first}}-{{last}}.tsv"
     wildcard_constraints:
-        set="d_opt|subset",
-        other=other(RETRAINED + list(CHECKPOINTS)),
-    threads: TRAINING_THREADS
+        relaxation="|".join(map(re.escape, RELAXATIONS)),
+        first=r"\d+",
+        last=r"\d+",
+    threads: relaxing_threads
     resources:
-        gpu=min(GPUS, 1),
+        gpu=lambda wildcards: 0 if calculator_relaxes(wildcards) else min(GPUS, 1),
+    params:
+        model=lambda wildcards, input: (
+            f"--model {shlex.quote(str(input.model))}" if input.model else ""
+        ),
     shell:
-        "force2geo relax --settings {input.settings:q} --model {input.model:q}"
-        " --conformers {input.conformers:q} --selection {input.selection:q}"
-        " --set {wildcards.set} --batch-atoms {BATCH_ATOMS} --out {output:q} > {log:q} 2>&1"
+        "force2geo relax --settings {input.settings:q} {params.model}"
+        " --conformers {input.conformers:q} --selection {input.molecules:q}"
+        " --range {wildcards.first}-{wildcards.last} --batch-atoms {BATCH_ATOMS}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
-rule compare:
+rule gather:
     input:
-        settings=f"{RUN}/settings/compare/{{potential}}.json",
-        conformers=f"{RUN}/packed/downstream.h5",
-        selection=f"{RUN}/selection.json",
+        pieces=relaxed_pieces,
+        settings=f"{RUN}/settings/relax/{{relaxation}}.json",
+        molecules=relaxed_molecules,
     output:
-        f"{RUN}/relax/d_opt.{{potential}}.h5",
+        f"{RUN}/relax/{{relaxation}}.h5",
     log:
-        f"{RUN}/logs/relax/d_opt.{{potential}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/relax/d_opt.{{potential}}.tsv"
+        f"{RUN}/logs/gather/{{relaxation}}.log",
     wildcard_constraints:
-        potential="|".join(map(re.escape, CALCULATORS)) or "none",
-    threads: config["resources"]["dft_workers"]
+        relaxation="|".join(map(re.escape, RELAXATIONS)),
+    params:
+        # Thousands of pieces are too long for a command line: it gets their folder and the cut. A
+        # size beyond the count is the count, for a parameter that changes is work to do again.
+        folder=f"{RUN}/relax/{{relaxation}}",
+        molecules=lambda wildcards: molecules_to_relax(wildcards),
+        size=lambda wildcards: min(
+            molecules_to_relax(wildcards), piece_size(config, RELAXATIONS[wildcards.relaxation])
+        ),
     shell:
-        "force2geo relax --settings {input.settings:q} --potential {wildcards.potential}"
-        " --conformers {input.conformers:q} --selection {input.selection:q}"
-        " --set d_opt --out {output:q} > {log:q} 2>&1"
+        "force2geo gather --settings {input.settings:q} --selection {input.molecules:q}"
+        " --pieces {params.folder:q} --count {params.molecules} --size {params.size}"
+        " --out {output:q} > {log:q} 2>&1"

@@ -1,4 +1,5 @@
-rule select:
+# A checkpoint, for a subset of all molecules there are has as many as only this tells.
+checkpoint select:
     input:
         settings=f"{RUN}/settings/select.json",
         index=f"{RUN}/store/index.parquet",
@@ -10,3 +11,17 @@ rule select:
     shell:
         "force2geo select --settings {input.settings:q} --index {input.index:q}"
         " --out {output:q} > {log:q} 2>&1"
+
+
+rule d_opt:
+    input:
+        settings=f"{RUN}/settings/d_opt.json",
+        selection=f"{RUN}/selection.json",
+        index=f"{RUN}/store/index.parquet",
+    output:
+        f"{RUN}/d_opt.json",
+    log:
+        f"{RUN}/logs/d_opt.log",
+    shell:
+        "force2geo d-opt --settings {input.settings:q} --selection {input.selection:q}"
+        " --index {input.index:q} --out {output:q} > {log:q} 2>&1"

@@ -10,7 +10,7 @@ rule settings:
                 *STAGES,
                 *(f"data/{name}" for name in config["data"]),
                 *(f"train/{name}" for name in TRAININGS),
-                *(f"compare/{name}" for name in CALCULATORS),
+                *(f"relax/{name}" for name in RELAXATIONS),
                 *(f"{kind}/{name}" for kind in KINDS for name in shown_names(kind)),
             ]
         ),

@@ -50,5 +50,5 @@ rule train:
     shell:
         # Where a training is tracked is no reason to train again, so that it is no parameter.
         "{params.command} train --settings {input.settings:q} --data {input.data:q}"
-        " {params.selection} {params.relaxed} {params.start} --tracking {TRACKING[uri]:q}"
+        " {params.selection} {params.relaxed} {params.start} --tracking={TRACKING[uri]:q}"
         " --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"

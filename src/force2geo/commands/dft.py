@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
     """Compute the single points."""
     import sys
 
+    import numpy as np
     from tqdm import tqdm
 
     from force2geo.config import read_settings
@@ -61,6 +62,9 @@ def run(args: argparse.Namespace) -> None:
             Task((cid, "relaxed"), numbers, frames[-1], True, *state),
             Task((cid, "reference"), numbers, reference, False, *state),
         ]
+        if not np.isfinite(frames[0]).all():
+            error = "no start geometry"
+            done[cid, "start"] = SinglePoint(None, None, 0.0, error, outcome=FAILED)
         if relaxed.status[index] in NO_END:
             error = f"no relaxed geometry: the relaxation was {relaxed.status[index]}"
             done[cid, "relaxed"] = SinglePoint(None, None, 0.0, error, outcome=FAILED)

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from force2geo.relax.batched import Evaluate
+    from force2geo.relax.evaluators import Evaluator
     from force2geo.relax.journal import Journal
     from force2geo.relax.relaxation import Relaxation
-
-# What a structure written says of its relaxation, and by which it is known to be ours.
-NOTES, OURS = ("converged", "n_steps", "relaxed_energy", "max_force", "status"), "relaxed_by"
-FAILED = ("refused", "exploded")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  force2geo relax in.sdf out.sdf --model pretrain/model.pt\n"
         "  force2geo relax molecules.smi out.xyz --calculator tblite.ase:TBLite \\\n"
         '    --options \'{"method": "GFN2-xTB", "verbosity": 0}\'\n'
-        "  force2geo relax --settings relax.json --model pretrain/model.pt \\\n"
-        "    --conformers downstream.h5 --selection selection.json --set d_opt --out d_opt.h5\n\n"
+        "  force2geo relax --settings settings/relax/d_opt.json --model pretrain/model.pt \\\n"
+        "    --conformers downstream.h5 --selection d_opt.json --range 0-1000 --out 0-1000.h5\n\n"
         "in: SDF; XYZ, extended XYZ; .smi or .txt, one SMILES a line; .csv, .tsv with a column\n"
         "smiles; also packed (.gz). Charge and spin come from formal charges and radicals, or\n"
         "from properties charge and multiplicity (spin is the multiplicity, too); fixed atoms\n"
@@ -55,22 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--paths", type=Path, help="HDF5 file (.h5) for every step of every molecule"
     )
     stage = parser.add_argument_group("the workflow's sets, in place of files")
-    stage.add_argument("--settings", type=Path, help="the stage's settings, JSON")
+    stage.add_argument("--settings", type=Path, help="the relaxation's record, JSON")
     stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
-    stage.add_argument("--selection", type=Path, help="selection, JSON")
-    stage.add_argument("--set", choices=("d_opt", "subset"), help="which molecules")
-    stage.add_argument("--potential", help="one of the settings', in place of --model")
+    stage.add_argument("--selection", type=Path, help="JSON file with the record's molecules")
+    stage.add_argument("--range", help="of them from the first up to the second, 0-1000 say (all)")
     stage.add_argument("--out", type=Path, help="HDF5 file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Relax the molecules of a file, or of a set from their first DFT snapshot."""
+    """Relax the molecules of a file, or of a set."""
     from force2geo.errors import UserError
     from force2geo.locks import locked
 
-    needed = ("settings", "conformers", "selection", "set", "out")
-    stage = [name for name in needed if getattr(args, name) is not None]
-    if args.input is None and len(stage) == len(needed):
+    needed = ("settings", "conformers", "selection", "out")
+    stage = [name for name in (*needed, "range") if getattr(args, name) is not None]
+    if args.input is None and set(needed) <= set(stage):
         with locked(args.out):
             return _relax_set(args)
     if stage or args.input is None or args.output is None:
@@ -119,120 +114,33 @@ def _options(text: str) -> dict[str, Any]:
     return options
 
 
-def _forces(
-    args: argparse.Namespace, starts: Sequence[Relaxation]
-) -> tuple[Evaluate, Callable[[Relaxation], str], str, int]:
-    """Return what gives forces, what refuses molecules, the device, and threads that share them.
-
-    The calculator's options may name a charge for all: then the starts have it.
-    """
-    import torch
-
-    from force2geo import load
+def _evaluator(args: argparse.Namespace, starts: Sequence[Relaxation]) -> Evaluator:
     from force2geo.errors import UserError
     from force2geo.potentials.devices import choose_device
-    from force2geo.relax import potentials
+    from force2geo.relax import evaluators
 
     if (args.model is None) == (args.calculator is None):
         raise UserError("give either --model or --calculator")
-    device = choose_device(args.device)
-    if args.model is not None:
-        if _options(args.options):
-            raise UserError("--options are a calculator's, and --model needs none")
-        model = load(args.model, device)
-
-        def refuse(run: Relaxation) -> str:
-            return model.refusal(run.atomic_numbers, run.charge, run.multiplicity)
-
-        threads = torch.get_num_threads() if device == "cpu" else 1
-        return potentials.of_model(model, args.dtype), refuse, device, threads
     options = _options(args.options)
-    called = potentials.of_calculator(potentials.import_calculator(args.calculator, options))
-    reasons = []
-    for run in starts:
-        run.charge, run.multiplicity, reason = potentials.state_by_options(
-            options, run.atomic_numbers, run.charge, run.multiplicity
-        )
-        reasons.append(reason)
-    return called, lambda run: reasons[run.place] or called.refusal(run), "cpu", 1
-
-
-def _relax(
-    args: argparse.Namespace, target: Path, starts: Sequence[Relaxation], settings: dict[str, Any]
-) -> Journal:
-    """Relax molecules and return the journal that has them all."""
-    import sys
-
-    from force2geo.files import known_hash
-    from force2geo.progress import Progress
-    from force2geo.relax.batched import SameFailureError, relax_runs
-    from force2geo.relax.journal import Journal
-
-    evaluate, refuse, device, threads = _forces(args, starts)
-    whole_paths = args.set is not None or args.paths is not None
-    origin = {**settings, "dtype": args.dtype, "calculator": args.calculator}
-    origin["options"] = args.options
-    if args.model is not None:
-        origin["model"] = known_hash(args.model)
-    journal = Journal(target, origin, starts, whole_paths)
-    if journal.ended:
-        print(f"going on: {len(journal.ended)} of {len(starts)} were finished", file=sys.stderr)
-    for other in journal.others:
-        print(f"{other}: unfinished work of another call with this output", file=sys.stderr)
-    with Progress(len(starts), "molecule", len(journal.ended)) as progress:
-
-        def finished(run: Relaxation) -> None:
-            journal.finished(run)
-            progress.update()
-
-        def on_step(moving: Sequence[Relaxation]) -> None:
-            journal.moving(moving)
-            progress.alive(
-                lambda: f", {len(moving)} move, the farthest at step {max(r.steps for r in moving)}"
-            )
-
-        keep = True
-        try:
-            relax_runs(
-                journal.left(),
-                evaluate,
-                settings["force_threshold"],
-                settings["max_steps"],
-                optimizer=settings["optimizer"],
-                # ASE's calculators are not made to be called from several threads, and start a wave
-                # function from the last one: a molecule at a time.
-                batch_atoms=args.batch_atoms if args.model is not None else 1,
-                device=device,
-                whole_paths=whole_paths,
-                on_step=on_step,
-                on_finished=finished,
-                refuse=refuse,
-                threads=threads,
-            )
-        except SameFailureError:
-            # Once what is wrong is mended they are to be tried again.
-            keep = any(status not in FAILED for status, _ in journal.ended.values())
-            raise
-        except KeyboardInterrupt:
-            done = f"{len(journal.ended)} of {len(starts)} molecules have finished"
-            raise KeyboardInterrupt(f"{done}; the same call goes on from here") from None
-        finally:
-            if keep:
-                journal.flush()
-            else:
-                journal.close()
-    return journal
+    if args.model is None:
+        choose_device(args.device)  # calculators choose their own; a wrong name is told
+        return evaluators.from_import_path(args.calculator, options, starts)
+    if options:
+        raise UserError("--options are a calculator's, and --model needs none")
+    return evaluators.from_checkpoint(args.model, args.dtype, args.device)
 
 
 def _relax_file(args: argparse.Namespace) -> int:
     import sys
 
-    from force2geo import __version__
     from force2geo.errors import UserError
-    from force2geo.files import atomic_path
-    from force2geo.relax.relaxation import Relaxation
-    from force2geo.relax.result import write_relaxed
-    from force2geo.relax.structures import read_structures, write_structures
+    from force2geo.relax.resumable import relax_resumably
+    from force2geo.relax.structure_file import (
+        starts_of_structures,
+        write_paths,
+        write_relaxed_structures,
+    )
+    from force2geo.relax.structures import read_structures
 
     structures, lost = read_structures(args.input)
     for place, reason in lost:
@@ -244,82 +152,70 @@ def _relax_file(args: argparse.Namespace) -> int:
         "max_steps": args.steps,
         "optimizer": args.optimizer,
     }
-    starts = [
-        Relaxation(
-            one.numbers,
-            one.positions,
-            place,
-            charge=one.charge,
-            multiplicity=one.multiplicity,
-            fixed=one.fixed,
-            bonds=one.bonds,
-        )
-        for place, one in enumerate(structures)
-    ]
-    journal = _relax(args, args.output, starts, settings)
-    notes: list[dict[str, Any]] = []
-    aside: set[str] = set()
-    for structure, done in zip(structures, journal.results(), strict=True):
-        structure.positions = done.frames[-1]
-        structure.charge, structure.multiplicity = done.charge, done.multiplicity
-        aside |= set(structure.set_aside(NOTES, OURS))
-        status = f"{done.status}: {done.reason}" if done.reason else done.status
-        values = done.converged, done.steps, done.energies[-1], done.max_forces[-1], status
-        notes.append({**dict(zip(NOTES, values, strict=True)), OURS: f"force2geo {__version__}"})
-    for name in sorted(aside):
-        print(f"{args.input}: its own '{name}' is kept as 'input_{name}'", file=sys.stderr)
-    with atomic_path(args.output) as partial:
-        write_structures(partial, args.output.suffix, structures, notes)
+    starts = starts_of_structures(structures)
+    evaluator = _evaluator(args, starts)
+    whole_paths = args.paths is not None
+    journal = relax_resumably(
+        args.output, starts, evaluator, settings, args.batch_atoms, whole_paths
+    )
+    write_relaxed_structures(args.output, structures, journal, args.input)
     if args.paths:
-        names = [structure.name for structure in structures]
-        with atomic_path(args.paths) as partial:
-            places = (f"{structure.place:09d}" for structure in structures)
-            write_relaxed(partial, places, journal.results(), names)
+        write_paths(args.paths, structures, journal)
     journal.close()
     return _summarise(journal, len(lost))
 
 
 def _relax_set(args: argparse.Namespace) -> int:
     import json
+    from dataclasses import replace
 
     from force2geo.commands.arguments import selected
     from force2geo.config import read_settings
     from force2geo.errors import UserError
-    from force2geo.files import atomic_path, record_provenance
-    from force2geo.relax.relaxation import Relaxation
+    from force2geo.files import atomic_path, reading, record_provenance
+    from force2geo.relax.molecule_set import no_start, starts_of_set
     from force2geo.relax.result import write_relaxed
+    from force2geo.relax.resumable import relax_resumably
     from force2geo.training_data.conformers import read_conformers
 
-    settings = read_settings(args.settings)
-    if args.potential is not None:
-        chosen = settings.pop("potentials", {}).get(args.potential)
-        if chosen is None:
-            raise UserError(f"--potential: the settings have no '{args.potential}'")
-        args.calculator = chosen["calculator"]
-        args.options = json.dumps(chosen.get("options", {}))
-        settings |= {"potential": args.potential, **chosen}
+    record = read_settings(args.settings)
+    with reading(args.settings, "a relaxation's record"):
+        potential, start, molecules = (record[key] for key in ("potential", "start", "molecules"))
+    if ("calculator" in potential) == (args.model is not None):
+        says = "names a calculator" if args.model else "needs a checkpoint"
+        raise UserError(f"--model: {args.settings} {says}")
+    if args.model is None:
+        args.calculator, args.options = potential["calculator"], json.dumps(potential["options"])
     conformers = read_conformers(args.conformers)
-    cids = selected(args.selection, args.set)
+    cids = selected(args.selection, molecules)[_range(args.range)]
     if absent := sorted(set(cids) - set(conformers.cids)):
         raise UserError(f"{args.conformers}: it lacks CID {absent[0]} of {args.selection}")
-    starts = [
-        Relaxation(
-            conformers.atomic_numbers[conformers.atoms(row)],
-            conformers.geometry["hf"][conformers.atoms(row)].astype(float),
-            place,
-            charge=int(conformers.charge[row]),
-            multiplicity=int(conformers.multiplicity[row]),
-        )
-        for place, row in enumerate(conformers.index(cids))
-    ]
-    journal = _relax(args, args.out, starts, settings)
+    starts = starts_of_set(conformers, cids, start)
+    evaluator = _evaluator(args, starts)
+    refuse = evaluator.refuse
+    evaluator = replace(evaluator, refuse=lambda run: no_start(run, start) or refuse(run))
+    journal = relax_resumably(args.out, starts, evaluator, record, args.batch_atoms)
     with atomic_path(args.out) as partial:
         write_relaxed(partial, cids, journal.results())
     journal.close()
     inputs = [path for path in (args.model, args.conformers, args.selection) if path is not None]
-    record_provenance(args.out, "relax", settings, inputs)
-    # A few that fail are a result here, which evaluation counts.
-    return 2 if _summarise(journal) == 2 else 0
+    record_provenance(args.out, "relax", record, inputs)
+    # Some that fail are a result here, which evaluation counts, and so are all of a piece.
+    return 2 if _summarise(journal) == 2 and args.range is None else 0
+
+
+def _range(text: str | None) -> slice:
+    """Return which molecules `0-1000` means."""
+    import re
+
+    from force2geo.errors import UserError
+
+    if text is None:
+        return slice(None)
+    found = re.fullmatch(r"(\d+)-(\d+)", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise UserError(f"--range {text}: give the first and the one after the last, 0-1000 say")
+    return slice(int(found[1]), int(found[2]))
 
 
 def _summarise(journal: Journal, lost: int = 0) -> int:
@@ -327,6 +223,8 @@ def _summarise(journal: Journal, lost: int = 0) -> int:
     import sys
 
     import numpy as np
+
+    from force2geo.relax.resumable import FAILED
 
     ended = journal.ended.values()
     print(f"{'status':<16}{'molecules':>10}{'median steps':>14}")

@@ -1,4 +1,4 @@
-"""`force2geo select`: subset, splits and D_opt."""
+"""`force2geo select`: subset and splits."""
 
 from __future__ import annotations
 

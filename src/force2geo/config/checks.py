@@ -10,8 +10,9 @@ from typing import Any
 from force2geo.config.stages import shard_sources
 from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
+from force2geo.plan.compared import compared
 from force2geo.plan.data import data_set_needs
-from force2geo.plan.relaxations import OWN, compared
+from force2geo.plan.relaxations import OWN
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import SWEPT_RECIPE, model, pretraining
 from force2geo.train.recipes import RECIPES

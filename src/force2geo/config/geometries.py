@@ -10,6 +10,14 @@ from force2geo.settings import setting
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Molecules of one job; jobs cut otherwise are other jobs."""
+
+    potential: int = setting("relaxed by a potential", 1000, least=1)
+    calculator: int = setting("relaxed by a calculator", 100, least=1)
+
+
+@dataclass(frozen=True)
 class Relax:
     """Relaxations, by the run's potential and by those compared."""
 
@@ -20,6 +28,12 @@ class Relax:
     max_steps: int = setting("most steps", 500, unit="steps", least=1)
     batch_atoms: int = setting(
         "most atoms that move at once; changes no result", 4096, unit="atoms", least=1
+    )
+    chunk: Chunk = setting("molecules of one job", Chunk())
+    starts: tuple[Literal["hf", "rdkit", "dft"], ...] = setting(
+        "geometries D_opt is relaxed from beside `hf`, the first DFT snapshot: rows of table 3",
+        (),
+        distinct=True,
     )
 
 

@@ -12,6 +12,7 @@ from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
 from force2geo.plan.data import data_settings, stages_together
+from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS, request
 from force2geo.plan.trainings import trainings
 
@@ -21,7 +22,7 @@ STAGES = (
     "statistics",
     "audit",
     "select",
-    "relax",
+    "d_opt",
     "dft",
     "report",
 )
@@ -106,8 +107,8 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `data/NAME` is a data set, `train/NAME` a training, `compare/NAME` the relaxation by a
-    calculator, `table/NAME` and `figure/NAME` what one is made of.
+    `data/NAME` is a data set, `train/NAME` a training, `relax/NAME` a relaxation, `table/NAME` and
+    `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
@@ -121,12 +122,10 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         return {key: config[key] for key in ("tables", "figures")} | (
             {"lacks": lacks} if lacks else {}
         )
-    if stage in ("relax", "compare"):
-        # How many atoms move at once changes no result.
-        settings = {k: v for k, v in config["relax"].items() if k != "batch_atoms"}
-        if stage == "compare":
-            settings["potentials"] = {name: config["compare"][name]}
-        return settings
+    if stage == "relax":
+        return relaxations(config)[name]
+    if stage == "d_opt":
+        return {"size": config["select"]["d_opt_size"]}
     settings = dict(config.get(stage, {}))
     if stage == "generate":
         for key in ("molecules", "shard_size"):
@@ -138,6 +137,7 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     if stage in ("audit", "select"):
         settings["seed"] = config["seed"]
     if stage == "select":
+        del settings["d_opt_size"]
         settings["splits"] = sorted(config.get("property", {}).get("splits", []))
     return settings
 

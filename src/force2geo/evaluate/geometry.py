@@ -89,7 +89,9 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
                 "percent": 100 * gained / to_gain if to_gain > 0 else np.nan,
                 "diverged": bool(failed or end > start + ENERGY_NOISE),
                 "rmsd": rmsd(final, reference_positions) if usable else np.nan,
-                "rmsd_start": rmsd(first, reference_positions),
+                "rmsd_start": rmsd(first, reference_positions)
+                if np.isfinite(first).all()
+                else np.nan,
             }
         )
     return pd.DataFrame(rows)

@@ -1,26 +1,112 @@
-"""The relaxations of D_opt that a run compares: by its own potential, and by others."""
+"""Every relaxation of a run as one record: all that it depends on, and nothing else.
+
+A record names its `data` (a packed file), which `molecules` of it, the geometry they `start` from,
+the `potential` (a training, a checkpoint or an ASE calculator) and the optimiser. It is cut in
+pieces, jobs of their own, whose names say which molecules they hold: the same pieces of another cut
+are the same jobs.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
+
+from force2geo.plan.compared import others
+from force2geo.plan.trainings import same, trainings
 
 OWN = "Force2Geo"
 """Name of the run's own potential in table 3."""
+START = "hf"
+"""The geometry that relaxations start from unless they say another: the first DFT snapshot."""
+BETWEEN = ", from "
+"""Between a potential and another start in a row of table 3."""
 
 
-def compared(config: dict[str, Any], kind: str) -> list[str]:
-    """Return the potentials compared that have a `calculator`, `checkpoint` or `training`."""
-    return [name for name, entry in config["compare"].items() if kind in entry]
+def relaxation(
+    config: dict[str, Any], molecules: str, other: str = "", start: str = START
+) -> dict[str, Any]:
+    """Return the relaxation of `d_opt` or of the `subset`, by the run's potential or another."""
+    section = config["relax"]
+    return {
+        "data": "downstream",
+        "molecules": molecules,
+        "start": start,
+        "potential": _potential(config, other),
+        **{key: section[key] for key in ("optimizer", "force_threshold", "max_steps")},
+    }
 
 
-def others(config: dict[str, Any]) -> list[str]:
-    """Return the names of the other potentials: calculators, ones trained otherwise, files."""
-    kinds = ("calculator", "training", "checkpoint")
-    return [name for kind in kinds for name in compared(config, kind)]
+def _potential(config: dict[str, Any], other: str) -> dict[str, Any]:
+    entry = config["compare"][other] if other else {"training": {}}
+    if "calculator" in entry:
+        return {"calculator": entry["calculator"], "options": entry.get("options", {})}
+    if "checkpoint" in entry:
+        return {"checkpoint": entry["checkpoint"]}
+    # Its own record says how it is trained.
+    return {"training": same(trainings(config))[f"pretrain.{other}" if other else "pretrain"]}
+
+
+def name_of(molecules: str, other: str = "", start: str = START) -> str:
+    """Return the name of a relaxation."""
+    return ".".join([molecules, *([other] if other else []),
+                     *([f"start={start}"] if start != START else [])])  # fmt: skip
+
+
+def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the records of all relaxations that the configuration names, by name."""
+    found = {"subset": relaxation(config, "subset")} if "pretrain" in config else {}
+    for other, start in _judged(config):
+        found[name_of("d_opt", other, start)] = relaxation(config, "d_opt", other, start)
+    return found
+
+
+def _judged(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the potentials, the run's own first, with each geometry that D_opt starts from."""
+    potentials = [*([""] if "pretrain" in config else []), *others(config)]
+    starts = dict.fromkeys([START, *config["relax"]["starts"]])
+    return [(other, start) for start in starts for other in potentials]
+
+
+def earlier(name: str) -> str | None:
+    """Return the relaxation of D_opt whose single points should be there before another's.
+
+    All have the references in common, and those of one start the starts, too.
+    """
+    kept = [part for part in name.split(".") if part == "d_opt" or part.startswith("start=")]
+    parts = kept if kept != name.split(".") else kept[:-1]
+    return ".".join(parts) or None
 
 
 def judged(config: dict[str, Any]) -> dict[str, str]:
-    """Return the tables of D_opt's molecules, one by potential, within the run's folder."""
-    tables = {name: f"judged/d_opt.{name}.csv" for name in others(config)}
-    own = {OWN: "judged/d_opt.csv"} if "pretrain" in config else {}
-    return own | tables
+    """Return the tables of D_opt's molecules by row of table 3, within the run's folder."""
+    ids = same(relaxations(config))
+    return {
+        (other or OWN) + (f"{BETWEEN}{start}" if start != START else ""): (
+            f"judged/{ids[name_of('d_opt', other, start)]}.csv"
+        )
+        for other, start in _judged(config)
+    }
+
+
+def piece_size(config: dict[str, Any], record: dict[str, Any]) -> int:
+    """Return how many molecules of a relaxation are one job."""
+    kind = "calculator" if "calculator" in record["potential"] else "potential"
+    return int(config["relax"]["chunk"][kind])
+
+
+def planned(config: dict[str, Any], molecules: str) -> int | None:
+    """Return how many molecules `d_opt` or `subset` has at most, None where only `select` tells."""
+    key = {"d_opt": "d_opt_size", "subset": "subset_size"}[molecules]
+    count = config["select"][key]
+    return None if count is None else int(count)
+
+
+def counted(selection: str, molecules: str) -> int:
+    """Return how many molecules a set of a selection's file has."""
+    return len(json.loads(Path(selection).read_text(encoding="utf-8"))[molecules])
+
+
+def pieces(count: int, size: int) -> list[str]:
+    """Return the names of the files of `count` molecules, `size` in each: `0-1000.h5` and so on."""
+    return [f"{first}-{min(first + size, count)}.h5" for first in range(0, count, size)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,8 @@ class Batch:
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
-    `property_value` (B,), `displacement` (N,3) Å. `pairs` are the atoms that see each other where
-    the caller knows them; a network with another cutoff, or without them, finds its own. For
+    `targets` by name, (B,) each, `displacement` (N,3) Å. `pairs` are the atoms that see each other
+    where the caller knows them; a network with another cutoff, or without them, finds its own. For
     networks that look at the molecular graph, made by `bonds.with_bonds`: `bonds` (2,M) int64 their
     two atoms, each bond both ways, `bond_features` (M,3) and `atom_features` (N,9) int64.
     """
@@ -34,7 +34,7 @@ class Batch:
     ptr: Tensor
     energy: Tensor | None = None
     forces: Tensor | None = None
-    property_value: Tensor | None = None
+    targets: dict[str, Tensor] = field(default_factory=dict)
     displacement: Tensor | None = None
     pairs: Pairs | None = None
     charge: Tensor | None = None
@@ -59,15 +59,19 @@ class Batch:
 
 
 def on_device(record: Any, device: torch.device | str) -> Any:
-    """Return a dataclass with its tensors, and those of a batch's pairs, on `device`."""
-    held = {field.name: getattr(record, field.name) for field in fields(record)}
+    """Return a dataclass with its tensors, those of dicts and a batch's pairs too, on `device`."""
+    held = {one.name: getattr(record, one.name) for one in fields(record)}
     moved = {name: value.to(device) for name, value in held.items() if hasattr(value, "to")}
+    for name, value in held.items():
+        if isinstance(value, dict) and value:
+            tensors = {key: one.to(device) for key, one in value.items() if hasattr(one, "to")}
+            moved[name] = value | tensors
     return replace(record, **moved)
 
 
 def for_autograd(batch: Batch) -> Batch:
     """Return a batch that a gradient can be taken of, made in inference mode though it be."""
-    held = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    held = {one.name: getattr(batch, one.name) for one in fields(batch)}
     copied: dict[str, Any] = {
         name: value.clone()
         for name, value in held.items()

@@ -10,32 +10,56 @@ import torch
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.devices import choose_device
+from force2geo.potentials.heads import EnergyHead, PropertyHead
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import build_model
 from force2geo.potentials.published import convert, published_state
 
 if TYPE_CHECKING:
-    from force2geo.potentials.models import Potential, PropertyModel
+    from force2geo.potentials.models import Network
 
 FORMAT = "force2geo-checkpoint"
-VERSION = 1
-UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom", "property": "eV"}
+VERSION = 2  # with heads by name; 1 knew a potential's and a property model's alone
+READ = (1, VERSION)
+UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom"}
+_APART = ("heads", "statistics")  # of a network's config, places of their own in the file
 
 
-def save(network: Potential | PropertyModel, path: Path, provenance: dict[str, Any]) -> None:
+def save(network: Network, path: Path, provenance: dict[str, Any]) -> None:
     """Write a checkpoint, whole or not at all."""
+    targets = {name: head["unit"] for name, head in network.config["heads"].items()}
     with atomic_path(path) as part:
         torch.save(
             {
                 "format": FORMAT,
                 "version": VERSION,
-                "config": network.config,
-                "units": UNITS,
+                "config": {k: v for k, v in network.config.items() if k not in _APART},
+                "heads": network.config["heads"],
+                "statistics": _statistics(network),
+                "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
+                "units": UNITS | {name: unit for name, unit in targets.items() if unit},
                 "provenance": provenance,
                 "state_dict": network.state_dict(),
             },
             part,
         )
+
+
+def _statistics(network: Network) -> dict[str, Any]:
+    """Return all that the network knows of its training set, as plain values.
+
+    `network` is what its backbone was made with, None without; `references` (eV, by atomic number)
+    and `targets` are what the heads hold among the weights, for a reader without this package.
+    """
+    found: dict[str, Any] = {"network": network.config.get("statistics")}
+    for name, head in network.heads.items():
+        if isinstance(head, EnergyHead):
+            known = network.config.get("elements") or head.references.nonzero()[:, 0].tolist()
+            found["references"] = {int(z): float(head.references[z]) for z in known}
+        if isinstance(head, PropertyHead):
+            scale = {"mean": float(head.mean), "deviation": float(head.deviation)}
+            found.setdefault("targets", {})[name] = scale
+    return found
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
@@ -68,19 +92,33 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 
 
 def _load_own(path: Path, content: dict[str, Any], device: str) -> Model:
-    if content.get("version") != VERSION:
-        raise UserError(
-            f"{path}: checkpoint version {content.get('version')}, this reads {VERSION}"
-        )
-    missing = {"config", "state_dict", "provenance"} - set(content)
+    version = content.get("version")
+    if version not in READ:
+        known = " and ".join(map(str, READ))
+        raise UserError(f"{path}: checkpoint version {version}, this reads {known}")
+    needed = {"config", "state_dict", "provenance"}
+    if version == VERSION:
+        needed |= {"heads", "statistics", "dtype"}
+    missing = needed - set(content)
     if missing:
         raise UserError(f"{path}: a checkpoint without {', '.join(sorted(missing))}")
+    config = dict(content["config"])
+    dtype = None
+    if version == VERSION:
+        config["heads"] = content["heads"]
+        if content["statistics"].get("network") is not None:
+            config["statistics"] = content["statistics"]["network"]
+        dtype = getattr(torch, str(content["dtype"]), None)
+        if dtype not in (torch.float32, torch.float64):
+            raise UserError(f"{path}: dtype '{content['dtype']}' is neither float32 nor float64")
     try:
-        network = build_model(content["config"])
+        network = build_model(config)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    network.config |= content["config"]
-    _into(path, network, content["state_dict"], set())
+    if config.pop("kind", None) == "property":  # there was no other target then
+        network.config["heads"]["property"] |= {"target": "gap", "unit": "eV"}
+    network.config |= config
+    _into(path, network, content["state_dict"], set(), dtype)
     return Model(network.to(device), content["provenance"], device)
 
 
@@ -88,18 +126,25 @@ def _load_published(path: Path, state: dict[str, torch.Tensor], device: str) -> 
     config, converted = convert(state)
     network = build_model(config)
     # Reference energies and a property's scale are ours: zero, and one, is what they stand for.
-    _into(path, network, converted, {"head.references", "head.mean", "head.deviation"})
+    _into(path, network, converted, _CONSTANTS)
     return Model(network.to(device), {"stage": "published"}, device, mean_energy=True)
 
 
+_CONSTANTS = {"heads.energy.references", "heads.property.mean", "heads.property.deviation"}
+
+
 def _into(
-    path: Path, network: Potential | PropertyModel, state: dict[str, torch.Tensor], spare: set[str]
+    path: Path,
+    network: Network,
+    state: dict[str, torch.Tensor],
+    spare: set[str],
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Put weights into a network, in their own precision; `spare` ones may be missing."""
-    own = network.state_dict()
+    """Put weights into a network, in `dtype` or else their own; `spare` ones may be missing."""
+    own, state = network.state_dict(), network.renamed(state)
     if not network.backbone.vector_width:
         # Of versions that gave one also to networks without vectors, where it did nothing.
-        state = {key: v for key, v in state.items() if not key.startswith("displacement.")}
+        state = {key: v for key, v in state.items() if not key.startswith("heads.displacement.")}
     lost, strange = set(own) - set(state) - spare, set(state) - set(own)
     if lost:
         raise UserError(f"{path}: a {network.kind} without {', '.join(sorted(lost))}")
@@ -111,5 +156,5 @@ def _into(
             raise UserError(f"{path}: '{key}' has the shape {shapes}")
     # Weights decide: constants of some networks are exact whatever their precision.
     weight, _ = next(network.named_parameters())
-    network.to(state[weight].dtype)
+    network.to(dtype or state[weight].dtype)
     network.load_state_dict(state, strict=False)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from force2geo.potentials.batch import spans
-from force2geo.potentials.pairs import Pairs, find_pairs
+from force2geo.potentials.pairs import Pairs, find_pairs, occurrences
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
@@ -63,7 +63,7 @@ class Graph:
         edges = len(self.sender)
         # Edges sorted by whom they reach; those that reach j stand together.
         order = self.receiver.argsort(stable=True)
-        reached = torch.bincount(self.receiver, minlength=self.atoms)
+        reached = occurrences(self.receiver, self.atoms)
         start = reached.cumsum(0) - reached
         counts = reached[self.sender]
         later = torch.repeat_interleave(torch.arange(edges, device=order.device), counts)

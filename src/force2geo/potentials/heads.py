@@ -1,17 +1,42 @@
-"""What a backbone's features are turned into."""
+"""Heads: what a backbone's features are turned into, by kind.
+
+A model names its heads and says of each the kind; `KINDS` has what makes one of a kind.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
+from force2geo.errors import UserError
+from force2geo.potentials.backbones.painn_published import PublishedPaiNN
+from force2geo.potentials.published import GatedBlock
 
 if TYPE_CHECKING:
-    from force2geo.potentials.backbone import Features
+    from collections.abc import Callable
+
+    from force2geo.potentials.backbone import Backbone, Features, Statistics
     from force2geo.potentials.batch import Batch
+
+
+@dataclass(frozen=True)
+class Head:
+    """One thing that a model gives, by its `kind`.
+
+    `energy` is the total energy; `forces` its negative gradient, or with `direct` (and where the
+    backbone gives them itself) a prediction of their own; `property` the number `target` of a
+    molecule, in `unit`; `displacement` the way of each atom to the true geometry, left out where
+    the backbone has no vectors to make it of.
+    """
+
+    kind: str
+    target: str = ""
+    unit: str = ""
+    direct: bool = False
 
 
 def _atomwise(width: int | None) -> nn.Module:
@@ -36,6 +61,7 @@ class EnergyHead(nn.Module):
     need to resolve only the energy of binding.
     """
 
+    per_atom: ClassVar[bool] = False
     references: Tensor
 
     def __init__(self, width: int | None) -> None:
@@ -52,7 +78,7 @@ class EnergyHead(nn.Module):
             self.references = exact.to(self.references.device)
         return self
 
-    def binding(self, features: Features, batch: Batch) -> Tensor:
+    def forward(self, features: Features, batch: Batch) -> Tensor:
         """Return (B,) energies in eV above the references."""
         atomic = _of_atoms(self.atomic, features)
         return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
@@ -66,6 +92,7 @@ class EnergyHead(nn.Module):
 class PropertyHead(nn.Module):
     """A molecular property: mean over atoms, scaled by the training set's mean and deviation."""
 
+    per_atom: ClassVar[bool] = False
     mean: Tensor
     deviation: Tensor
 
@@ -82,17 +109,86 @@ class PropertyHead(nn.Module):
         return self.mean + self.deviation * total / batch.atoms_per_molecule
 
 
-class DisplacementHead(nn.Module):
-    """A vector per atom, equivariant: a gated combination of the backbone's vectors."""
+class VectorHead(nn.Module):
+    """A vector per atom, equivariant: a gated combination of the backbone's, times `scale`."""
 
-    def __init__(self, width: int, vector_width: int) -> None:
+    per_atom: ClassVar[bool] = True
+
+    def __init__(self, width: int, vector_width: int, scale: float = 1.0) -> None:
         super().__init__()
         self.gate = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, vector_width)
         )
         self.combine = nn.Linear(vector_width, 1, bias=False)
+        self.scale = scale
 
-    def forward(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        """Return (N,3) vectors."""
+        gated = self.gate(features.scalars)[:, None, :] * features.vectors
+        return cast("Tensor", self.scale * self.combine(gated)[:, :, 0])
+
+
+class PublishedVectorHead(nn.Module):
+    """A vector per atom by two gated blocks, as Force2Geo's published code makes it."""
+
+    per_atom: ClassVar[bool] = True
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        middle = features // 2
+        self.blocks = nn.ModuleList([GatedBlock(features, middle), GatedBlock(middle, 1)])
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
         """Return (N,3) displacements in Å."""
-        gated = self.gate(scalars)[:, None, :] * vectors
-        return cast("Tensor", self.combine(gated)[:, :, 0])
+        scalars, vectors = features.scalars, features.vectors
+        for block in self.blocks:
+            scalars, vectors = block(scalars, vectors)
+        assert vectors is not None
+        return vectors[:, :, 0]
+
+
+class OwnForces(nn.Module):
+    """The forces that the backbone gives itself."""
+
+    per_atom: ClassVar[bool] = True
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        """Return (N,3) forces in eV/Å."""
+        assert features.forces is not None
+        return features.forces
+
+
+def _energy(backbone: Backbone, _: Head, __: Statistics) -> nn.Module:
+    return EnergyHead(None if backbone.own_readout else backbone.width)
+
+
+def _forces(backbone: Backbone, head: Head, statistics: Statistics) -> nn.Module | None:
+    if backbone.direct_forces:
+        return OwnForces()
+    if not head.direct:
+        return None  # the energy's slope, for which no weights are needed
+    if not (backbone.width and backbone.vector_width):
+        raise UserError("direct forces are made of a backbone's vectors, and it has none")
+    return VectorHead(backbone.width, backbone.vector_width, statistics.force_rms)
+
+
+def _property(backbone: Backbone, _: Head, __: Statistics) -> nn.Module:
+    return PropertyHead(None if backbone.own_property else backbone.width)
+
+
+def _displacement(backbone: Backbone, _: Head, __: Statistics) -> nn.Module | None:
+    if not backbone.vector_width:
+        return None
+    assert backbone.width is not None
+    if isinstance(backbone, PublishedPaiNN):
+        return PublishedVectorHead(backbone.width)
+    return VectorHead(backbone.width, backbone.vector_width)
+
+
+KINDS: dict[str, Callable[[Backbone, Head, Statistics], nn.Module | None]] = {
+    "energy": _energy,
+    "forces": _forces,
+    "property": _property,
+    "displacement": _displacement,
+}
+"""What makes a head of each kind; None where nothing of its own is needed, or possible."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from force2geo.potentials.interfaces.calculator import PotentialCalculator
     from force2geo.potentials.interfaces.torch_sim_model import TorchSimPotential
-    from force2geo.potentials.models import Potential, PropertyModel
+    from force2geo.potentials.models import Network
 
 
 class Model:
@@ -34,7 +34,7 @@ class Model:
 
     def __init__(
         self,
-        network: Potential | PropertyModel,
+        network: Network,
         provenance: dict[str, Any],
         device: str,
         mean_energy: bool = False,
@@ -43,7 +43,7 @@ class Model:
         self.provenance = provenance
         self.device = device
         self.mean_energy = mean_energy
-        self._in_dtype: dict[torch.dtype, Potential | PropertyModel] = {}
+        self._in_dtype: dict[torch.dtype, Network] = {}
 
     def __repr__(self) -> str:
         config, backbone = self.network.config, self.network.config["backbone"]
@@ -53,10 +53,16 @@ class Model:
         levels = config.get("levels") or ["not recorded"]
         # Of a property model they are those of the potential that its training started from.
         whose = " of its potential" if self.network.kind == "property" else ""
+        targets = [
+            f"{head['target']} ({head['unit'] or 'no unit'})"
+            for head in config["heads"].values()
+            if head["target"]
+        ]
         count = sum(weight.numel() for weight in self.network.parameters())
         return "\n".join(
             [
                 f"{self.network.kind}: {name}, {size}, cutoff {self.network.backbone.cutoff:g} Å",
+                *([f"predicts: {', '.join(targets)}"] if targets else []),
                 f"elements: {' '.join(elements) or 'not recorded'}",
                 f"level of theory{whose}: {', '.join(levels)}",
                 f"parameters: {count:,} ({str(self.dtype).removeprefix('torch.')}, {self.device})",
@@ -75,7 +81,7 @@ class Model:
         """The kind of numbers the weights are."""
         return next(self.network.parameters()).dtype
 
-    def in_dtype(self, dtype: str | torch.dtype | None) -> Potential | PropertyModel:
+    def in_dtype(self, dtype: str | torch.dtype | None) -> Network:
         """Return the network with weights in `dtype` (`float64`, say), None as they are."""
         wanted = self.dtype if dtype is None else _dtype(dtype)
         if wanted == self.dtype:
@@ -99,8 +105,9 @@ class Model:
         conformer, which the result holds as `atoms`. Charge and multiplicity are those that
         atoms carry (`force2geo.molecular_state`).
 
-        A potential gives `energy` (eV) and `forces` (n,3) eV/Å; a property model `property` and,
-        where its backbone has vectors, `displacement` (n,3) Å. A published potential's energy is
+        A potential gives `energy` (eV) and `forces` (n,3) eV/Å; a property model `property`, or
+        each of several targets by its name, in the units that `repr` shows, and where its backbone
+        has vectors `displacement` (n,3) Å. A published potential's energy is
         its mean over atoms and its forces are the negative gradient of that mean; `totals` turns
         both into those of the whole molecule, n times as large. Forces know no constraints. `dtype`
         computes in another precision than the weights were saved in; `batch_atoms` bounds the
@@ -139,7 +146,7 @@ class Model:
 
     def _rows(
         self,
-        network: Potential | PropertyModel,
+        network: Network,
         frames: list[Atoms],
         states: np.ndarray,
         totals: bool,
@@ -213,7 +220,7 @@ def _dtype(name: str | torch.dtype) -> torch.dtype:
 
 
 def _by_molecule(
-    network: Potential | PropertyModel, values: dict[str, np.ndarray], ptr: np.ndarray
+    network: Network, values: dict[str, np.ndarray], ptr: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return each molecule's own: a network says what it gives of molecules and what of atoms.
 

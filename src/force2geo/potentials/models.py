@@ -1,123 +1,170 @@
-"""Models: a backbone with its heads."""
+"""Networks: a backbone with named heads."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import Statistics
-from force2geo.potentials.backbones.painn_published import PublishedPaiNN
 from force2geo.potentials.batch import for_autograd
 from force2geo.potentials.graph import Graph
-from force2geo.potentials.heads import DisplacementHead, EnergyHead, PropertyHead
-from force2geo.potentials.published import PublishedDisplacementHead
+from force2geo.potentials.heads import KINDS, EnergyHead, Head, PropertyHead
 from force2geo.potentials.registry import build_backbone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from force2geo.potentials.batch import Batch
 
-
-def _config(kind: str, backbone: dict[str, Any], statistics: Statistics | None) -> dict[str, Any]:
-    """Return what a checkpoint keeps of how a model was built."""
-    config: dict[str, Any] = {"kind": kind, "backbone": dict(backbone)}
-    if statistics is not None:
-        plain = asdict(statistics)
-        config["statistics"] = plain | {"elements": list(statistics.elements)}
-    return config
+POTENTIAL = {"energy": Head("energy"), "forces": Head("forces")}
+PROPERTY = {"property": Head("property"), "displacement": Head("displacement")}
 
 
-class Potential(nn.Module):
-    """Energy and forces, which are the energy's slope unless the backbone predicts them itself."""
+class Network(nn.Module):
+    """A backbone and its heads by name; `forward` gives what they say.
 
-    kind = "potential"
-    # What `forward` gives a row of for each molecule, and for each atom.
-    per_molecule, per_atom = ("energy", "binding"), ("forces",)
+    `config` is what a checkpoint keeps beside the weights: backbone, heads, statistics, and what
+    training adds. `per_molecule` and `per_atom` name what `forward` gives a row of for each.
+    """
 
-    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        heads: Mapping[str, Head],
+        statistics: Statistics | None = None,
+    ) -> None:
         super().__init__()
-        self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
+        self.config: dict[str, Any] = {
+            "backbone": dict(backbone),
+            "heads": {name: asdict(head) for name, head in heads.items()},
+        }
+        self.statistics = statistics
+        if statistics is not None:
+            plain = asdict(statistics)
+            self.config["statistics"] = plain | {"elements": list(statistics.elements)}
         self.backbone = build_backbone(backbone, statistics)
-        if self.backbone.needs_bonds:
+        self.heads = nn.ModuleDict()
+        for name, head in heads.items():
+            self._add(name, head, backbone["name"])
+        self.conservative = "forces" in heads and "forces" not in self.heads
+        if "forces" in heads and "energy" not in heads:
+            raise UserError("heads: forces belong to an energy, and there is none")
+        names = [name for name in heads if name in self.heads]
+        self.per_molecule = tuple(n for n in names if not cast("Any", self.heads[n]).per_atom)
+        self.per_atom = tuple(n for n in names if n not in self.per_molecule)
+        if "energy" in heads:
+            self.per_molecule += ("binding",)
+        if self.conservative:
+            self.per_atom += ("forces",)
+
+    def _add(self, name: str, head: Head, backbone: str) -> None:
+        """Make a head, where it is one that has something of its own."""
+        if head.kind not in KINDS:
+            raise UserError(f"head '{name}': unknown kind '{head.kind}', one of {', '.join(KINDS)}")
+        own = {"energy", "binding", "forces", "displacement"}
+        if (name in own or head.kind in own) and name != head.kind:
+            raise UserError(f"head '{name}': this name is not for a head of kind {head.kind}")
+        if "." in name or hasattr(self.heads, name):  # torch keeps these names for itself
+            raise UserError(f"head '{name}': a model cannot call it so, rename the target")
+        if head.kind in ("energy", "forces") and self.backbone.needs_bonds:
             raise UserError(
-                f"backbone {self.config['backbone']['name']}: takes molecular graphs and no "
+                f"backbone {backbone}: takes molecular graphs and no "
                 "geometry, so that it gives properties but no forces"
             )
-        self.head = EnergyHead(None if self.backbone.own_readout else self.backbone.width)
+        try:
+            made = KINDS[head.kind](self.backbone, head, self.statistics or Statistics())
+        except UserError as error:
+            raise UserError(f"backbone {backbone}: {error}") from None
+        if made is not None:
+            self.heads[name] = made
+
+    @property
+    def kind(self) -> str:
+        """`potential` where it gives energies, else `property`."""
+        return "potential" if "energy" in self.heads else "property"
+
+    @property
+    def energy(self) -> EnergyHead:
+        """The head of energies."""
+        return cast("EnergyHead", self.heads["energy"])
+
+    def property_head(self, name: str = "property") -> PropertyHead:
+        """Return the head of a property."""
+        return cast("PropertyHead", self.heads[name])
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
-        """Return `energy` (B,) eV float64, `binding` (B,) eV and `forces` (N,3) eV/Å.
+        """Return what the heads give, by name; with `training`, for gradients by the weights.
 
-        Forces are the negative gradient of the energy, unless the backbone gives them; with
-        `training` they can be differentiated once more.
+        Of an energy both `energy` (B,) eV float64 and `binding` (B,) eV, which is what is left
+        without the energies of the free elements; `forces` (N,3) eV/Å, the energy's negative
+        gradient unless the backbone or a head gives them; properties (B,) in their units;
+        `displacement` (N,3) Å.
         """
-        make = self._direct if self.backbone.direct_forces else self._conservative
-        binding, forces = make(batch, training)
-        energy = binding.detach().double() + self.head.reference(batch)
-        return {"energy": energy, "binding": binding, "forces": forces}
-
-    def _conservative(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return energies and their negative slopes."""
+        if not self.conservative:
+            with torch.set_grad_enabled(training):
+                return self._read(batch)
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
             positions = batch.positions.detach().requires_grad_(True)
-            moved = replace(batch, positions=positions)
-            features = self.backbone(moved, Graph.of(moved, self.backbone.cutoff))
-            binding = self.head.binding(features, moved)
+            output = self._read(replace(batch, positions=positions))
             # A single atom has no edges, so its energy does not depend on where it is.
             (gradient,) = torch.autograd.grad(
-                binding.sum(), positions, create_graph=training, materialize_grads=True
+                output["binding"].sum(), positions, create_graph=training, materialize_grads=True
             )
-        return binding if training else binding.detach(), -gradient
+        output["forces"] = -gradient
+        return output if training else {key: value.detach() for key, value in output.items()}
 
-    def _direct(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return energies and the forces that the backbone gives itself."""
-        with torch.set_grad_enabled(training):
-            features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
-            binding = self.head.binding(features, batch)
-        assert features.forces is not None
-        return binding, features.forces
-
-
-class PropertyModel(nn.Module):
-    """A property of the molecule and, with vectors, the displacement to its true geometry."""
-
-    kind = "property"
-    per_molecule, per_atom = ("property",), ("displacement",)
-
-    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
-        super().__init__()
-        self.config, self.statistics = _config(self.kind, backbone, statistics), statistics
-        self.backbone = build_backbone(backbone, statistics)
-        self.head = PropertyHead(None if self.backbone.own_property else self.backbone.width)
-        if self.backbone.vector_width:
-            assert self.backbone.width is not None
-            published = isinstance(self.backbone, PublishedPaiNN)
-            head = PublishedDisplacementHead if published else DisplacementHead
-            self.displacement = head(self.backbone.width, self.backbone.vector_width)
-
-    def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
-        """Return `property` (B,) and, with a vector backbone, `displacement` (N,3) Å."""
-        with torch.set_grad_enabled(training):
-            features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
-            output = {"property": self.head(features, batch)}
-            if features.vectors is not None:
-                output["displacement"] = self.displacement(features.scalars, features.vectors)
+    def _read(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the heads make of the backbone's features."""
+        features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
+        output: dict[str, Tensor] = {}
+        for name, head in self.heads.items():
+            found = head(features, batch)
+            if isinstance(head, EnergyHead):
+                output["energy"] = found.detach().double() + head.reference(batch)
+                name = "binding"
+            output[name] = found
         return output
 
+    def renamed(self, state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+        """Return a state dict with the names of before heads had names made those of today."""
+        main = next(iter(self.heads))
+        names = {f"{prefix}head.": f"{prefix}heads.{main}."}
+        names[f"{prefix}displacement."] = f"{prefix}heads.displacement."
+        found = {}
+        for key, value in state.items():
+            old = next((old for old in names if key.startswith(old)), "")
+            found[names[old] + key[len(old) :] if old else key] = value
+        return found
 
-MODELS: dict[str, type[Potential] | type[PropertyModel]] = {
-    model.kind: model for model in (Potential, PropertyModel)
-}
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        modern = self.renamed(state_dict, prefix)
+        state_dict.clear()
+        state_dict.update(modern)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def build_model(config: dict[str, Any]) -> Potential | PropertyModel:
-    """Return the model of a checkpoint's `{kind, backbone}`."""
-    if config.get("kind") not in MODELS:
-        raise UserError(f"checkpoint: unknown kind of model '{config.get('kind')}'")
+class Potential(Network):
+    """Energy and forces, which are the energy's slope unless the backbone predicts them itself."""
+
+    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
+        super().__init__(backbone, POTENTIAL, statistics)
+
+
+class PropertyModel(Network):
+    """A property of the molecule and, with vectors, the displacement to its true geometry."""
+
+    def __init__(self, backbone: dict[str, Any], statistics: Statistics | None = None) -> None:
+        super().__init__(backbone, PROPERTY, statistics)
+
+
+def build_model(config: dict[str, Any]) -> Network:
+    """Return the network of a checkpoint's `{heads, backbone}`, or `{kind, backbone}` of old."""
+    heads = _heads(config)
     if not isinstance(config.get("backbone"), dict):
         raise UserError("checkpoint: its config names no backbone")
     known = config.get("statistics")
@@ -126,4 +173,18 @@ def build_model(config: dict[str, Any]) -> Potential | PropertyModel:
             known = Statistics(**known | {"elements": tuple(known["elements"])})
         except (TypeError, KeyError) as error:
             raise UserError(f"checkpoint: its statistics are none ({error})") from None
-    return MODELS[config["kind"]](config["backbone"], known)
+    return Network(config["backbone"], heads, known)
+
+
+def _heads(config: dict[str, Any]) -> dict[str, Head]:
+    """Return the heads that a config names."""
+    if "heads" in config:
+        try:
+            return {name: Head(**head) for name, head in config["heads"].items()}
+        except (TypeError, AttributeError) as error:
+            raise UserError(f"checkpoint: its heads are none ({error})") from None
+    if config.get("kind") == "potential":
+        return POTENTIAL
+    if config.get("kind") == "property":
+        return PROPERTY
+    raise UserError(f"checkpoint: unknown kind of model '{config.get('kind')}'")

@@ -1,4 +1,4 @@
-"""Checkpoints that the Force2Geo paper published: their displacement head and their weights' names.
+"""Checkpoints that the Force2Geo paper published: their gated blocks and their weights' names.
 
 Source: Force2Geo, appendix F, and its public code.
 """
@@ -30,21 +30,6 @@ class GatedBlock(nn.Module):
         norm = torch.linalg.vector_norm(self.to_norm(vectors), dim=1)
         scalars, gate = self.context(join([scalars, norm], 1)).chunk(2, dim=1)
         return nn.functional.silu(scalars), gate[:, None] * self.to_vectors(vectors)
-
-
-class PublishedDisplacementHead(nn.Module):
-    """A vector per atom by two gated blocks."""
-
-    def __init__(self, features: int, _: int) -> None:
-        super().__init__()
-        middle = features // 2
-        self.blocks = nn.ModuleList([GatedBlock(features, middle), GatedBlock(middle, 1)])
-
-    def forward(self, scalars: Tensor, vectors: Tensor) -> Tensor:
-        """Return (N,3) displacements in Å."""
-        for block in self.blocks:
-            scalars, vectors = block(scalars, vectors)
-        return vectors[:, :, 0]
 
 
 _KEYS = (

@@ -54,10 +54,15 @@ def named(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, values
 
 
+def settings_of(settings: dict[str, Any]) -> Any:
+    """Return `{name, …}` as a backbone's own settings; `UserError` where they are none."""
+    name, values = named(settings)
+    return read(find(name).Settings, values, f"backbone {name}")
+
+
 def check(settings: dict[str, Any]) -> None:
     """Raise `UserError` where `{name, …}` is no backbone's settings."""
-    name, values = named(settings)
-    read(find(name).Settings, values, f"backbone {name}")
+    settings_of(settings)
 
 
 def build_backbone(settings: dict[str, Any], statistics: Statistics | None = None) -> Backbone:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from force2geo.potentials.pairs import occurrences
+
 if TYPE_CHECKING:
     from force2geo.potentials.graph import Graph
 
@@ -50,12 +52,12 @@ class Around:
     def of(cls, graph: Graph) -> Around:
         """Return the table of a graph."""
         receiver, atoms = graph.receiver, graph.atoms
-        counts = torch.bincount(receiver, minlength=atoms)
+        counts = occurrences(receiver, atoms)
         order = receiver.argsort(stable=True)
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(order), device=order.device)
         rank -= (counts.cumsum(0) - counts)[receiver]
-        widest = max(1, int(counts.max())) if atoms else 1
+        widest = max(1, graph.pairs.most)
         place = receiver * widest + rank
         present = torch.arange(widest, device=counts.device) < counts[:, None]
         return cls(place, place.roll(len(place) // 2), present)

@@ -9,7 +9,6 @@ import numpy as np
 from force2geo.curation.identity import read_molecule
 from force2geo.errors import UserError
 from force2geo.files import hash_value
-from force2geo.select.maxmin import maxmin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,13 +155,15 @@ def _checked(name: str, split: Split, molecules: pd.DataFrame) -> Split:
 def select(
     index: pd.DataFrame, settings: dict[str, Any], test_keys: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Return the subset S, its splits, D_opt and counts for an index (see `store.index`).
+    """Return the subset S, its splits and counts for an index (see `store.index`).
 
     Eligible are molecules that have a first DFT stage, whose DFT relaxation converged, whose gap
     is known and whose SMILES or InChI can be read; `ineligible` counts the others by reason.
     `test_keys` are skeletons of other test sets, which pretraining must not see. Of the splits
     that the settings name in `splits` (both, if they do not) each must fill its three parts, or
-    `UserError` says why not; another one that cannot is left out.
+    `UserError` says why not; another one that cannot is left out. `d_opt_first` is the molecule
+    that D_opt begins with, none where no test molecule can be read: how many follow is no matter of
+    the selection, on which all trainings of property models depend.
     """
     rng = np.random.default_rng(settings["seed"])
     fractions = settings["fractions"]
@@ -188,8 +189,7 @@ def select(
         splits["scaffold"] = _checked("scaffold", scaffold, molecules)
     known = molecules.set_index("cid")
     test = random["test"]
-    pool = [read_molecule(known["smiles"][cid], known["inchi"][cid]) for cid in test]
-    picked = maxmin(pool, settings["d_opt_size"], rng)
+    readable = [c for c in test if read_molecule(known["smiles"][c], known["inchi"][c]) is not None]
     pretrain = pretraining_split(index, list(splits.values()), random, test_keys)
     held = len(set(random["val"]) | set(random["test"]))
     other = (molecules["charge"] != 0) | (molecules["multiplicity"] != 1)
@@ -198,7 +198,7 @@ def select(
         "subset": subset,
         **splits,
         "pretrain": pretrain,
-        "d_opt": [test[i] for i in picked],
+        "d_opt_first": readable[int(rng.integers(len(readable)))] if readable else None,
         "counts": {
             "molecules": len(index),
             "eligible": len(eligible),

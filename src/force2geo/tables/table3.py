@@ -23,7 +23,8 @@ _TRAINING = "training of "
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return D_opt's molecules by potential, and the metrics of those that were trained here."""
-    from force2geo.plan.relaxations import OWN, compared, judged
+    from force2geo.plan.compared import compared
+    from force2geo.plan.relaxations import OWN, judged
     from force2geo.plan.trainings import path
 
     trained = {OWN: "pretrain"} if "pretrain" in config else {}
@@ -66,6 +67,7 @@ def table3(
     from force2geo.evaluate.table import Cell, Table, published
     from force2geo.evaluate.wording import counted
     from force2geo.files import read_json
+    from force2geo.plan.relaxations import BETWEEN
 
     judged = common({row: molecules for row, (molecules, _) in relaxed.items()})
     rows, notes = {}, [EQUATION_14, set_note(relaxed, judged)]
@@ -99,6 +101,11 @@ def table3(
             ),
             *failures(row, molecules),
         ]
+    if any(BETWEEN in row for row in judged):
+        notes.append(
+            f"Rows that say {BETWEEN.strip(', ')} start from another geometry than the first DFT "
+            "snapshot and have the energy of their own start to lose."
+        )
     for row, path in (training or {}).items():
         run = read_json(path)
         seconds = sum(epoch["seconds"] for epoch in run["history"])

@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from force2geo.errors import UserError
 from force2geo.train import lightning_state
 from force2geo.train import scratch as unfinished
+from force2geo.train.ahead import Ahead, with_pairs
+from force2geo.train.average import MovingAverage
 from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
+from force2geo.train.finiteness import Watch, stop
 from force2geo.train.history import LineAMinute
-from force2geo.train.judging import predict_all
+from force2geo.train.judging import judge
 from force2geo.train.loader import BatchLoader, Dataset
+from force2geo.train.optimiser import adopt, heed, optimiser
 from force2geo.train.processes import accelerator, gathered, processes
 from force2geo.train.schedule import Schedule
 from force2geo.train.scratch import BEST, LAST, MIDDLE
+from force2geo.train.sums import Sums
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +38,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from force2geo.potentials.batch import Batch
-    from force2geo.train.objectives import Objective
+    from force2geo.train.objective import Objective, ParameterGroup
 
 
-_ASK_EVERY = 20  # batches between questions whether to save, where there are several processes
+_ASK_EVERY = 50  # batches between questions that a device or other processes are waited for with
+
+
+def answers_late(device: torch.device) -> bool:
+    """Say whether the host gets ahead of a device, and waits for all it has begun to ask it."""
+    return device.type != "cpu"
 
 
 class Training(L.LightningModule):
@@ -53,17 +63,14 @@ class Training(L.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        learning = {id(p) for group in self._groups() for p in group.parameters}
+        for parameter in model.parameters():
+            if id(parameter) not in learning:
+                parameter.requires_grad_(False)
         self.settings = settings
         self.sets = {"train": train, "val": validation}
         decay = settings["ema"]
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-            if decay
-            else None
-        )
-        if self.average is not None:
-            # It has no gradient for the processes to exchange.
-            self.average.requires_grad_(False)
+        self.average = MovingAverage(model, decay) if decay else None
         self.history: list[dict[str, float]] = []
         self.scratch: Path | None = None
         self.keep_every = float("inf")
@@ -74,17 +81,21 @@ class Training(L.LightningModule):
         self._saving_middle = False
         self._saved = time.monotonic()
         self._loader: BatchLoader
-        self._batch: Batch | None = None
-        self._sums: dict[str, float] = {}
+        self._loss = torch.zeros(())  # of the batch being learnt from
+        self._watch = Watch(self._loss.device, 0)
+        self._sums: Sums
         self._started = 0.0
+
+    def _groups(self) -> list[ParameterGroup]:
+        return self.objective.parameter_groups(self.model)
 
     @property
     def judged(self) -> nn.Module:
         """The network that is validated and kept: the moving average where there is one."""
         return self.average.module if self.average is not None else self.model
 
-    def train_dataloader(self) -> BatchLoader:
-        """Return this epoch's batches."""
+    def train_dataloader(self) -> BatchLoader | Ahead:
+        """Return this epoch's batches, made ahead and prepared where the device is waited for."""
         self._loader = BatchLoader(
             self.sets["train"],
             self.settings["batch_size"],
@@ -95,7 +106,13 @@ class Training(L.LightningModule):
             batch_atoms=self.settings.get("batch_atoms"),
             share=(self.global_rank, self.trainer.world_size),
         )
-        return self._loader
+        if not answers_late(self.device):
+            return self._loader
+        return Ahead(
+            self._loader,
+            lambda batch, number: with_pairs(self._prepared(batch, number), self.model),
+            self.device,
+        )
 
     def val_dataloader(self) -> list[int]:
         """Return a single dummy batch: validation walks its own set (see `validation_step`)."""
@@ -104,12 +121,17 @@ class Training(L.LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch | int, device: torch.device, dataloader_idx: int
     ) -> Batch | int:
-        """Move a batch."""
-        return batch if isinstance(batch, int) else batch.to(device)
+        """Move a batch; one that is there stays as it is, with all that is known of its pairs."""
+        if isinstance(batch, int) or batch.positions.device == device:
+            return batch
+        return batch.to(device)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock and the sums of the epoch, or go on with those of a killed run."""
-        self._sums = self._own_sums()
+        self._sums = Sums(self._own_sums(), self.device)
+        self._watch = Watch(self.device, self._progress["done"])
+        if answers_late(self.device):
+            heed(self.trainer.optimizers[0], self._watch.skip)
         self._started = time.perf_counter() - self._progress["seconds"]
         self._epoch_start = lightning_state.beginning_of_epoch(self.trainer)
 
@@ -123,17 +145,23 @@ class Training(L.LightningModule):
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of a batch; all that is random is of the batch's own seeds."""
         number = self._progress["done"]
-        where = (self.settings["seed"], self.current_epoch, number, self.global_rank)
-        seed_torch(seed_of(MODEL, *where))
-        chance = torch.Generator(batch.positions.device).manual_seed(seed_of(OBJECTIVE, *where))
-        self._batch = batch = self.objective.prepare(batch, chance)
+        seed_torch(seed_of(MODEL, *self._where(number)))
+        if not answers_late(self.device):
+            batch = self._prepared(batch, number)
         parts = self.objective.loss(self.model, batch)
-        if not torch.isfinite(parts["loss"]):
-            self._stop_at("loss")
-        size = len(self._loader.batches[number])  # of all processes
-        for key, value in parts.items():
-            self._sums[key] = self._sums.get(key, 0.0) + float(value.detach()) * size
+        self._sums.add(parts, len(self._loader.batches[number]))  # molecules of all processes
+        self._loss = parts["loss"].detach()
         return parts["loss"]
+
+    def _where(self, number: int) -> tuple[int, int, int, int]:
+        """Return what decides all that is random about a batch of this epoch."""
+        return (self.settings["seed"], self.current_epoch, number, self.global_rank)
+
+    def _prepared(self, batch: Batch, number: int) -> Batch:
+        """Return a batch as the objective wants to learn from it."""
+        seed = seed_of(OBJECTIVE, *self._where(number))
+        chance = torch.Generator(batch.positions.device).manual_seed(seed)
+        return self.objective.prepare(batch, chance)
 
     def backward(self, loss: torch.Tensor, *_: Any, **__: Any) -> None:
         """Differentiate by the weights alone: forces make positions leaves of the graph, too."""
@@ -142,32 +170,40 @@ class Training(L.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: Any = None, **_: Any
     ) -> None:
-        """Clip the gradient's norm where the settings say so, and stop where it is no number."""
-        most = gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most)
-        if not torch.isfinite(norm):
-            self._stop_at("gradient")
+        """Clip the gradient's norm where the settings say so, and see whether it is a number."""
+        weights = list(self.model.parameters())
+        norm = get_total_norm([w.grad for w in weights if w.grad is not None])
+        if gradient_clip_val:
+            clip_grads_with_norm_(weights, gradient_clip_val, norm)
+        self._watch.see(self._loss, norm)
+        if not answers_late(self.device):
+            # Before the step: one that is not fused is taken in any case. Others are not asked.
+            self._ask(together=False)
 
-    def _stop_at(self, what: str) -> None:
-        """Keep the batch and the weights that gave no number, and raise `UserError`."""
-        assert self.scratch is not None and self._batch is not None
-        path = self.scratch / "bad_batch.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        columns = {key: value for key, value in vars(self._batch).items() if value is not None}
-        weights = self.model.state_dict()
-        torch.save({"batch": columns, "weights": weights, "epoch": self.current_epoch}, path)
-        raise UserError(
-            f"{what} is not finite in epoch {self.current_epoch + 1}; batch and weights are in "
-            f"{path}: look for a wrong structure, lower the learning_rate or set gradient_clip"
-        )
+    def _ask(self, together: bool = True) -> None:
+        """Stop where a loss or a gradient was no number; the device is waited for."""
+        bad = self._watch.first_bad(together)
+        if bad is not None:
+            assert self.scratch is not None
+            stop(bad, self.current_epoch, self._batch_again, self.model, self.scratch)
+
+    def _batch_again(self, number: int) -> Batch:
+        """Return a batch of this epoch as it was learnt from."""
+        seed_torch(seed_of(MODEL, *self._where(number)))
+        return self._prepared(self._loader.batch(number).to(self.device), number)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Update the schedule and the moving average; from time to time keep the state."""
+        """Update the schedule and the moving average; from time to time ask, and keep the state."""
         self._schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self._progress["done"] += 1
-        if self._time_to_save():
+        done, keep = self._progress["done"], self._time_to_save()
+        last = done == len(self._loader.batches)
+        # No state is kept, and no network judged, before all that made it was numbers.
+        if answers_late(self.device) and (keep or last or done % _ASK_EVERY == 0):
+            self._ask()
+        if keep:
             self._keep_state()
 
     def _time_to_save(self) -> bool:
@@ -186,7 +222,7 @@ class Training(L.LightningModule):
     def _keep_state(self) -> None:
         """Write a checkpoint in the middle of an epoch."""
         seconds = time.perf_counter() - self._started
-        self._progress |= {"sums": gathered(self._sums), "seconds": seconds}
+        self._progress |= {"sums": gathered(self._sums.told()), "seconds": seconds}
         self._saving_middle = True
         self._write(MIDDLE)
         self._saving_middle = False
@@ -221,17 +257,16 @@ class Training(L.LightningModule):
     def validation_step(self, _: int, index: int) -> None:
         """Judge the network on the whole validation set."""
         seconds = time.perf_counter() - self._started
-        found = predict_all(self.judged.eval(), self.objective, self.sets["val"], self.settings)
-        metrics = self.objective.metrics(found)
+        metrics = judge(self.judged.eval(), self.objective, self.sets["val"], self.settings)
         if not self.history and not math.isfinite(metrics[self.objective.monitor]):
             raise UserError(
                 f"{self.objective.monitor} of the validation set is not finite: look for a wrong "
                 "structure or a target that is no number in it"
             )
         row = {"epoch": float(self.current_epoch), "seconds": seconds}
-        every = gathered(self._sums)
+        every = gathered(self._sums.told())
         weight = 1 / (len(every) * len(self.sets["train"]))
-        row |= {f"train_{key}": weight * sum(sums[key] for sums in every) for key in self._sums}
+        row |= {f"train_{key}": weight * sum(sums[key] for sums in every) for key in every[0]}
         row |= {f"val_{key}": value for key, value in metrics.items()}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append(row)
@@ -251,6 +286,8 @@ class Training(L.LightningModule):
         self.history = checkpoint["history"]
         self._schedule_state = checkpoint["schedule"]
         self._progress = checkpoint.get("progress", self._progress)
+        for state in checkpoint["optimizer_states"]:
+            adopt(state, answers_late(self.device))
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the settings and make its schedule.
@@ -258,17 +295,8 @@ class Training(L.LightningModule):
         The schedule is stepped here and not by Lightning, which would save a checkpoint before
         the step that the epoch's result asks for, so that a resumed run would miss it.
         """
-        options = self.settings["optimizer"]
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        try:
-            optimizer = kinds[options["name"]](
-                self.model.parameters(),
-                lr=options["learning_rate"],
-                betas=tuple(options["betas"]),
-                weight_decay=options["weight_decay"],
-            )
-        except ValueError as error:
-            raise UserError(f"optimizer: {error}") from None
+        fused = answers_late(self.device)
+        optimizer = optimiser(self._groups(), self.settings["optimizer"], fused)
         # Every epoch has as many batches.
         loader = BatchLoader(
             self.sets["train"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from force2geo.superposition import superpose_molecules
 from force2geo.train.snapshots import unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from force2geo.training_data.conformers import Conformers
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 class Molecules:
     """M molecules with N atoms in all, one geometry to judge by and several to learn from.
 
-    `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `gap` (M,) eV. `fixed` (N,3) is
-    what the model sees when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries
-    are to be mixed, holds the path of each molecule, frame after frame: `frame_counts` (M,) of
-    them, the first atom of the first at `frame_starts` (M,). Å throughout. `cid` (M,) as bytes,
-    `states` (M,2) charge and multiplicity; `left_out` says why molecules are not used, and how
-    many.
+    `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `targets` (M,) each by name, in
+    `units`. `fixed` (N,3) is what the model sees when judged, `truth` (N,3) the reference.
+    `frames` (K,3), where geometries are to be mixed, holds the path of each molecule, frame after
+    frame: `frame_counts` (M,) of them, the first atom of the first at `frame_starts` (M,). Å
+    throughout. `cid` (M,) as bytes, `states` (M,2) charge and multiplicity; `left_out` says why
+    molecules are not used, and how many.
     """
 
     ptr: Tensor
     atomic_numbers: Tensor
-    gap: Tensor
+    targets: dict[str, Tensor]
     fixed: Tensor
     truth: Tensor
     cid: np.ndarray
@@ -45,19 +45,21 @@ class Molecules:
     frame_starts: Tensor | None = None
     frame_counts: Tensor | None = None
     noise: float = 0.0
+    units: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         atomic_numbers: Sequence[np.ndarray],
-        gap: np.ndarray,
+        targets: Mapping[str, np.ndarray],
         fixed: Sequence[np.ndarray],
         truth: Sequence[np.ndarray],
         paths: Sequence[np.ndarray] | None = None,
         noise: float = 0.0,
         cid: Sequence[str] | None = None,
         states: np.ndarray | None = None,
+        units: dict[str, str] | None = None,
     ) -> Molecules:
         """Return molecules given one by one: (n,), (n,3) and, as paths, (T,n,3).
 
@@ -70,17 +72,19 @@ class Molecules:
         def starts(sizes: Sequence[int]) -> Tensor:
             return torch.tensor([0, *sizes]).cumsum(0)
 
+        count = len(atomic_numbers)
         made = cls(
             ptr=starts([len(numbers) for numbers in atomic_numbers]),
             atomic_numbers=flat(atomic_numbers, torch.long),
-            gap=torch.as_tensor(gap, dtype=torch.float32),
+            targets={k: torch.as_tensor(v, dtype=torch.float32) for k, v in targets.items()},
             fixed=flat(fixed, torch.float32),
             truth=flat(truth, torch.float32),
-            cid=np.array(list(map(str, range(len(gap)))) if cid is None else cid, dtype="S"),
-            states=torch.tensor([[0, 1]]).expand(len(gap), 2)
+            cid=np.array(list(map(str, range(count))) if cid is None else cid, dtype="S"),
+            states=torch.tensor([[0, 1]]).expand(count, 2)
             if states is None
             else torch.as_tensor(states, dtype=torch.long),
             noise=noise,
+            units=units or {},
         )
         if paths is None:
             return made
@@ -96,7 +100,7 @@ class Molecules:
         return on_device(self, device)
 
     def __len__(self) -> int:
-        return len(self.gap)
+        return len(self.ptr) - 1
 
     def sizes(self) -> np.ndarray:
         """Return (M,) numbers of atoms."""
@@ -114,8 +118,13 @@ class Molecules:
         """Return the pairs (charge, multiplicity) of the set, ascending."""
         return torch.unique(self.states, dim=0).tolist()
 
-    def known_to(self, elements: list[int], states: list[list[int]]) -> Molecules:
-        """Return the molecules made of `elements`, in `states` alone; the others are counted."""
+    def seen(self) -> dict[str, Any]:
+        """Return what a network trained on these knows: elements and charge states."""
+        return {"elements": self.elements(), "charge_states": self.charge_states()}
+
+    def known_to(self, seen: dict[str, Any]) -> Molecules:
+        """Return the molecules that such a network can answer for; the others are counted."""
+        elements, states = seen["elements"], seen["charge_states"]
         strange = torch.ones(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool, device=self.ptr.device)
         strange[elements] = False
         molecule = torch.repeat_interleave(torch.arange(len(self)).to(self.ptr), self.ptr.diff())
@@ -139,7 +148,7 @@ class Molecules:
             self,
             ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
             atomic_numbers=self.atomic_numbers[atoms],
-            gap=self.gap[rows],
+            targets={name: values[rows] for name, values in self.targets.items()},
             fixed=self.fixed[atoms],
             truth=self.truth[atoms],
             cid=self.cid[rows.cpu().numpy()],
@@ -149,7 +158,7 @@ class Molecules:
         )
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
-        """Return molecules with their property and, when there are paths, displacements.
+        """Return molecules with their targets and, when there are paths, displacements.
 
         Without paths: the fixed geometries. With paths (Force2Geo, section 2.4) each structure
         is by a toss of `rng` either the truth plus Gaussian noise or a frame drawn from its
@@ -166,7 +175,7 @@ class Molecules:
             positions=self.fixed[atoms],
             molecule=molecule,
             ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
-            property_value=self.gap[rows],
+            targets={name: values[rows] for name, values in self.targets.items()},
             charge=self.states[rows, 0],
             multiplicity=self.states[rows, 1],
         )
@@ -192,17 +201,21 @@ def molecules(
     conformers: Conformers,
     cids: list[str],
     geometry: str,
-    paths: dict[str, np.ndarray] | None = None,
+    paths: Mapping[str, np.ndarray] | None = None,
     noise: float = 0.0,
     sample: bool = False,
+    targets: Sequence[str] | None = None,
 ) -> Molecules:
-    """Return the molecules of `cids` that have the geometry asked for.
+    """Return the molecules of `cids` that have the geometry and all `targets` asked for.
 
     `geometry` is one of the file's or `force2geo`, the end of `paths` (T,n,3) Å by CID. With
     `sample` batches are mixed as geometry fine-tuning wants them; a geometry without a path is
-    a path of one frame. Molecules without it are counted in `left_out`. `UserError` when none has
-    it, or one of `cids` is no conformer.
+    a path of one frame. Targets are those named, or all that the conformers have. Molecules
+    without what is asked for are counted in `left_out`. `UserError` when none has the geometry, or
+    one of `cids` is no conformer.
     """
+    wanted = {name: conformers.targets[name] for name in targets or conformers.targets}
+    missing: dict[str, int] = {}
     chosen: list[int] = []
     frames: list[np.ndarray] = []
     rows = conformers.index(cids)
@@ -211,22 +224,26 @@ def molecules(
             path = (paths or {}).get(cid, np.zeros((0, 0, 3)))
         else:
             path = conformers.geometry[geometry][conformers.atoms(row)][None]
+        lacking = [f"target '{n}'" for n, one in wanted.items() if not np.isfinite(one.values[row])]
         if not len(path) or not np.isfinite(path).all():
+            lacking = [f"geometry '{geometry}'"]
+        if lacking:
+            missing[f"no {lacking[0]}"] = missing.get(f"no {lacking[0]}", 0) + 1
             continue
         chosen.append(int(row))
         frames.append(path)
     if not chosen:
-        raise UserError(f"no molecule of a split has the geometry '{geometry}'")
+        raise UserError(f"no molecule of a split is of use: {', '.join(missing) or 'it is empty'}")
     made = Molecules.of(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
-        gap=conformers.gap[chosen],
+        targets={name: one.values[chosen] for name, one in wanted.items()},
         fixed=[path[-1] for path in frames],
         truth=[conformers.geometry["dft"][conformers.atoms(row)] for row in chosen],
         paths=frames if sample else None,
         noise=noise,
         cid=[conformers.cids[row] for row in chosen],
         states=np.stack([conformers.charge, conformers.multiplicity], axis=1)[chosen],
+        units={name: one.unit for name, one in wanted.items()},
     )
-    missing = len(cids) - len(chosen)
-    made.left_out = {f"no geometry '{geometry}'": missing} if missing else {}
+    made.left_out = missing
     return made

@@ -77,12 +77,16 @@ class BatchLoader:
         return len(self.batches) - self.skip
 
     def __iter__(self) -> Iterator[Batch]:
-        place, parts = self.share
         for number in range(self.skip, len(self.batches)):
-            own = generator_of(DATA, *self.seed, number, place)
-            batch = self.batches[number]
-            # Every process needs a molecule, or the others would wait for it in vain: of a batch
-            # too small to share each takes the whole, and means are what they are by one.
-            if len(batch) >= parts:
-                batch = batch[place::parts]
-            yield self.dataset.batch(batch, own)
+            yield self.batch(number)
+
+    def batch(self, number: int) -> Batch:
+        """Return this process's part of a batch, the same whenever it is made."""
+        place, parts = self.share
+        own = generator_of(DATA, *self.seed, number, place)
+        batch = self.batches[number]
+        # Every process needs a molecule, or the others would wait for it in vain: of a batch
+        # too small to share each takes the whole, and means are what they are by one.
+        if len(batch) >= parts:
+            batch = batch[place::parts]
+        return self.dataset.batch(batch, own)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from force2geo.errors import UserError
 from force2geo.train.processes import mean
 
 if TYPE_CHECKING:
@@ -33,13 +32,6 @@ def _loss(name: str, weights: Tensor, size: Tensor, square: Tensor, delta: float
     average = mean(_LOSSES[name](weights, size, square, delta))
     # The constant keeps the root's gradient finite at a perfect prediction.
     return torch.sqrt(average + 1e-12) if name == "rmse" else average
-
-
-def check_loss(name: str) -> str:
-    """Return `name`, or raise `UserError` with those there are."""
-    if name not in _LOSSES:
-        raise UserError(f"loss: unknown name '{name}', choose one of {', '.join(_LOSSES)}")
-    return name
 
 
 def of_numbers(name: str, errors: Tensor, delta: float) -> Tensor:

@@ -13,33 +13,27 @@ import torch
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
 from force2geo.potentials import checkpoint
-from force2geo.potentials.models import Potential, PropertyModel
+from force2geo.potentials.models import Network
 from force2geo.train.engine import fit
 from force2geo.train.history import EpochTable
 from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory, peak_memory
-from force2geo.train.objectives import EnergyForces, Objective, PropertyGeometry
 from force2geo.train.processes import device, is_first_process
-from force2geo.train.references import fit_references
 from force2geo.train.scratch import discard
-from force2geo.train.statistics import statistics_of
 from force2geo.train.tracking import MLflowTracking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from force2geo.train.geometry_mix import Molecules
     from force2geo.train.loader import Dataset
-    from force2geo.train.snapshots import Snapshots
-
-_GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
+    from force2geo.train.objective import Objective
 
 
 def _run(
     stage: str,
-    model: Potential | PropertyModel,
+    model: Network,
     objective: Objective,
-    sets: dict[str, Dataset],
+    sets: Mapping[str, Dataset],
     settings: dict[str, Any],
     inputs: Sequence[Path],
     target: Path,
@@ -65,21 +59,21 @@ def _run(
         [table, *trackers],
         inputs={Path(path).name: digest for path, digest in origin["inputs"].items()},
     )
-    assert isinstance(network, (Potential, PropertyModel))
+    assert isinstance(network, Network)
     network.to(device())
     metrics: dict[str, Any] = {"sizes": {name: len(data) for name, data in sets.items()}}
     metrics["left_out"] = {name: data.left_out for name, data in sets.items() if data.left_out}
     predictions: dict[str, Any] = {}
     for name in ("val", "test"):
         started = time.perf_counter()
-        found = predict_all(network, objective, sets[name], settings)
+        found, metrics[name] = predict_all(network, objective, sets[name], settings)
         if name == "val":
             metrics["predicted_per_second"] = len(sets[name]) / (time.perf_counter() - started)
-        metrics[name] = objective.metrics(found)
         found["cid"] = sets[name].ids()
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
     if not is_first_process():
         return
+    metrics["units"] = objective.units(network)
     metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
     metrics["trained_per_second"] = len(sets["train"]) / metrics["seconds_per_epoch"]
     metrics["peak_memory_mb"] = peak_memory()
@@ -99,111 +93,63 @@ def _run(
     discard(scratch)
 
 
-def _near(snapshots: Snapshots) -> Snapshots:
-    """Return the data on the GPU where there is one with room for it, else as it is."""
-    here = device()
-    if here.type != "cuda":
-        return snapshots
-    free, _ = torch.cuda.mem_get_info(here)
-    return snapshots.to(here) if snapshots.bytes < _GPU_SHARE * free else snapshots
-
-
 def _say_left_out(sets: dict[str, Any]) -> None:
-    """Tell, on one line a set, what is not judged."""
+    """Tell, on one line a set, what is not used."""
     for name, data in sets.items():
         if data.left_out and is_first_process():
             reasons = ", ".join(f"{count} ({reason})" for reason, count in data.left_out.items())
             print(f"warning: left out of {name}: {reasons}", file=sys.stderr, flush=True)
 
 
-def train_potential(
+def train(
     stage: str,
-    snapshots: Snapshots,
-    judged_on: str | None,
+    objective: Objective,
+    sets: Mapping[str, Any],
     settings: dict[str, Any],
     inputs: Sequence[Path],
     target: Path,
+    start: Path | None = None,
 ) -> None:
-    """Train a potential on packed snapshots and write `target` with metrics and predictions.
+    """Train for an objective and write `target` with metrics and predictions.
 
-    Validation and test are the snapshots of the source `judged_on` (all when None), but for those
-    with elements that training does not see: of these the model cannot know anything.
+    `sets` are `train`, `val` and `test` as the objective's source makes them. With `start`, a
+    checkpoint, the network is that one's, and so are its heads of the same targets. What is judged
+    on that training has not seen, be it an element or a charge, is left out: of these the model
+    cannot know anything.
     """
     torch.manual_seed(settings["seed"])
-    settings = settings | {"judged_on": judged_on}
-    snapshots = _near(snapshots)
-    train = snapshots.where("train").require("training set")
-    model = Potential(settings["backbone"], statistics_of(train, settings["backbone"]["cutoff"]))
-    elements = train.elements()
-    model.config |= {
-        "elements": elements,
-        "charge_states": snapshots.charge_states,
-        "levels": snapshots.levels,
-    }
-    references = fit_references(train, settings["reference"])
-    model.head.references.copy_(torch.from_numpy(references))
-    judged = {}
-    for split, what in (("val", "validation set"), ("test", "test set")):
-        part = snapshots.where(split, judged_on).require(what)
-        judged[split] = part.of_elements(elements).require(f"{what} of the elements trained on")
-    _say_left_out(judged)
-    sets: dict[str, Dataset] = {"train": train, **judged}
-    _run(stage, model, EnergyForces(**settings["loss"]), sets, settings, inputs, target)
-
-
-def train_property(
-    stage: str,
-    sets: dict[str, Molecules],
-    start: Path | None,
-    settings: dict[str, Any],
-    inputs: Sequence[Path],
-    target: Path,
-    start_kind: str | None = None,
-) -> None:
-    """Train a property model, from scratch or from the backbone (or all) of a checkpoint.
-
-    With `start_kind` the checkpoint must be of a `potential` or of a `property` model. Molecules to
-    judge on with elements or charges that training does not see are left out.
-    """
-    torch.manual_seed(settings["seed"])
+    settings = objective.defaults() | settings
+    begun = None
     if start is not None:
-        loaded = checkpoint.load(start).network
-        if start_kind not in (None, loaded.kind):
-            raise UserError(f"{start}: holds a {loaded.kind} model, the recipe starts from another")
+        begun = checkpoint.load(start).network
+        objective.check_start(begun, str(start))
         # What is recorded is what is trained.
-        settings = settings | {"backbone": loaded.config["backbone"]}
-    known = None if start is None else loaded.statistics
-    model = PropertyModel(settings["backbone"], known)
-    train = sets["train"]
-    model.head.mean.fill_(float(train.gap.mean()))
-    deviation = float(train.gap.std(correction=0))
-    # Where all values are one, the output must still depend on the network.
-    model.head.deviation.fill_(deviation or 1.0)
-    if start is not None:
-        if isinstance(loaded, PropertyModel):
-            model.load_state_dict(loaded.state_dict())
-        else:
-            model.backbone.load_state_dict(loaded.backbone.state_dict())
-    elements, states = train.elements(), train.charge_states()
-    model.config |= {"elements": elements, "charge_states": states}
-    if start is not None:
-        model.config["levels"] = loaded.config.get("levels", [])
-    sets = sets | {name: sets[name].known_to(elements, states) for name in ("val", "test")}
-    for name in ("val", "test"):
-        if not len(sets[name]):
-            raise UserError(f"{name}: no molecule of the elements and charges trained on")
-    _say_left_out(sets)
-    sets = {name: data.to(device()) for name, data in sets.items()}
-    if settings["geometry_weight"] and sets["train"].frames is not None:
-        _require_vectors(model.to(device()), sets["train"], settings)
-    objective = PropertyGeometry(settings["geometry_weight"])
-    _run(stage, model, objective, dict(sets), settings, inputs, target)
+        settings = settings | {"backbone": begun.config["backbone"]}
+    learnt, backbone = sets["train"], settings["backbone"]
+    known = objective.statistics(learnt, backbone) if begun is None else begun.statistics
+    model = Network(backbone, objective.heads(), known)
+    seen = learnt.seen()
+    model.config |= seen
+    objective.fit(model, learnt)
+    if begun is not None:
+        model.config.setdefault("levels", begun.config.get("levels", []))
+        _take_over(model, begun)
+    judged = {name: sets[name].known_to(seen) for name in ("val", "test")}
+    for name, data in judged.items():
+        if not len(data):
+            raise UserError(f"{name}: nothing in it is of the elements and charges trained on")
+    used = {"train": learnt, **judged}
+    _say_left_out(used)
+    _run(stage, model, objective, used, settings, inputs, target)
 
 
-def _require_vectors(model: PropertyModel, train: Molecules, settings: dict[str, Any]) -> None:
-    """Raise `UserError` where displacements are to be learnt by a backbone that gives none."""
-    if "displacement" not in model(train.batch(np.zeros(1, dtype=int))):
-        raise UserError(
-            f"property.geometry_weight: backbone '{settings['backbone']['name']}' has no vectors "
-            "to learn displacements with; set it to 0, or start from a PaiNN"
-        )
+def _take_over(model: Network, start: Network) -> None:
+    """Put the weights of a start into a network: the backbone's, and of heads with its targets."""
+    model.backbone.load_state_dict(start.backbone.state_dict())
+    for name, head in model.heads.items():
+        own = model.config["heads"][name]
+        for other, theirs in start.config["heads"].items():
+            same = theirs["kind"] == own["kind"] and theirs["target"] in (own["target"], "")
+            if same and other in start.heads:
+                head.load_state_dict(start.heads[other].state_dict())
+                break

@@ -103,6 +103,18 @@ class Snapshots:
         """Return (len,) CIDs of the snapshots in use, as bytes."""
         return np.asarray(self.cid[self.rows.cpu().numpy()])
 
+    def seen(self) -> dict[str, Any]:
+        """Return what a network trained on these knows: elements, charge states and levels."""
+        return {
+            "elements": self.elements(),
+            "charge_states": self.charge_states,
+            "levels": self.levels,
+        }
+
+    def known_to(self, seen: dict[str, Any]) -> Snapshots:
+        """Return the snapshots that such a network can answer for; the others are counted."""
+        return self.of_elements(seen["elements"])
+
     def of_elements(self, elements: list[int]) -> Snapshots:
         """Return the snapshots of `elements` (atomic numbers) alone; the others are counted."""
         strange = torch.ones(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool)

@@ -1,9 +1,10 @@
-"""The downstream set: each molecule's property and its geometries of different quality.
+"""The downstream set: each molecule's targets and its geometries of different quality.
 
 HDF5 datasets, M molecules with N atoms in all: `cid` (M,), `ptr` (M+1,), `atomic_numbers` (N,),
-`charge` (M,) e, `multiplicity` (M,), `gap` (M,) eV, `geometry/<name>` (N,3) Å in one atom order
-(NaN where there is none): `dft` the relaxed reference, `hf` the first DFT snapshot (what PM3 and HF
-relaxation gave), `rdkit` a conformer embedded from the SMILES.
+`charge` (M,) e, `multiplicity` (M,), `target/<name>` (M,) with the attribute `unit` (NaN where a
+molecule has none; files of before had `gap`, eV, alone), `geometry/<name>` (N,3) Å in one atom
+order (NaN where there is none): `dft` the relaxed reference, `hf` the first DFT snapshot (what PM3
+and HF relaxation gave), `rdkit` a conformer embedded from the SMILES.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 GEOMETRIES = ("dft", "hf", "rdkit")
 
 
+@dataclass(frozen=True)
+class Target:
+    """A property of molecules: `values` (M,) in `unit`."""
+
+    values: np.ndarray
+    unit: str
+
+
 @dataclass
 class Conformers:
     """The downstream set in memory; `cids` (M,), arrays as in the file."""
@@ -31,7 +40,7 @@ class Conformers:
     cids: list[str]
     ptr: np.ndarray
     atomic_numbers: np.ndarray
-    gap: np.ndarray
+    targets: dict[str, Target]
     geometry: dict[str, np.ndarray]
     charge: np.ndarray
     multiplicity: np.ndarray
@@ -59,7 +68,9 @@ def write_conformers(path: Path, conformers: Conformers) -> None:
         file["cid"] = np.array(conformers.cids, dtype="S9")
         file["ptr"] = conformers.ptr
         file["atomic_numbers"] = conformers.atomic_numbers
-        file["gap"] = conformers.gap
+        for name, target in conformers.targets.items():
+            file[f"target/{name}"] = target.values
+            file[f"target/{name}"].attrs["unit"] = target.unit
         file["charge"], file["multiplicity"] = conformers.charge, conformers.multiplicity
         for name, positions in conformers.geometry.items():
             file[f"geometry/{name}"] = positions
@@ -72,8 +83,18 @@ def read_conformers(path: Path) -> Conformers:
             cids=[cid.decode() for cid in file["cid"][:]],
             ptr=file["ptr"][:],
             atomic_numbers=file["atomic_numbers"][:],
-            gap=file["gap"][:],
+            targets=_targets(file),
             geometry={name: file[f"geometry/{name}"][:] for name in GEOMETRIES},
             charge=file["charge"][:],
             multiplicity=file["multiplicity"][:],
         )
+
+
+def _targets(file: h5py.File) -> dict[str, Target]:
+    """Return the targets by name."""
+    if "target" not in file:
+        return {"gap": Target(file["gap"][:], "eV")}
+    return {
+        name: Target(column[:], str(column.attrs["unit"]))
+        for name, column in file["target"].items()
+    }

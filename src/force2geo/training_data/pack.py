@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from force2geo.errors import UserError
-from force2geo.training_data.conformers import GEOMETRIES, Conformers, write_conformers
+from force2geo.training_data.conformers import (
+    GEOMETRIES,
+    Conformers,
+    Target,
+    write_conformers,
+)
 from force2geo.training_data.embed import embed_like, parse
 from force2geo.training_data.packed import PackedWriter
 
@@ -79,7 +84,10 @@ def pack_molecules(
         cids=[molecule.name for molecule in molecules],
         ptr=np.concatenate([[0], np.cumsum(counts)]),
         atomic_numbers=np.concatenate([molecule.atomic_numbers for molecule in molecules]),
-        gap=np.array([molecule.targets["gap"] for molecule in molecules]),
+        targets={
+            name: Target(np.array([one.targets.get(name, np.nan) for one in molecules]), unit)
+            for name, unit in data.units.items()
+        },
         geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
         charge=np.array([molecule.charge for molecule in molecules]),
         multiplicity=np.array([molecule.multiplicity for molecule in molecules]),

@@ -18,6 +18,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
 from force2geo.potentials.degrees import EdgeMatrices, attention, coupling, received
+from force2geo.potentials.pairs import occurrences
 from force2geo.settings import setting
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class SE3Transformer(Backbone):
         for block, activation in zip(self.blocks, self.activations, strict=True):
             x = activation(block(x, edges))
         (messages,) = self.last(x, edges)
-        neighbours = torch.bincount(graph.receiver, minlength=graph.atoms).clamp(min=1)
+        neighbours = occurrences(graph.receiver, graph.atoms).clamp(min=1)
         summed = received(messages[:, 0], edges.receiver, edges.atoms)
         scalars = summed / neighbours[:, None] + x[0][:, 0] @ self.own
         return Features(scalars, x[1], self.scale * self.readout(scalars)[:, 0])

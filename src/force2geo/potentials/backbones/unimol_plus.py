@@ -83,10 +83,15 @@ class Places(NamedTuple):
     apart: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, dtype: torch.dtype) -> Places:
-        """Return the places of a batch; numbers are of `dtype`."""
+    def of(cls, batch: Batch, dtype: torch.dtype, largest: int | None = None) -> Places:
+        """Return the places of a batch; numbers are of `dtype`.
+
+        Without the number of atoms of the `largest` molecule the device is waited for.
+        """
         counts, device = batch.atoms_per_molecule, batch.ptr.device
-        widest = int(counts.max()) if len(counts) else 0
+        widest = largest
+        if widest is None:
+            widest = int(counts.max()) if len(counts) else 0
         local = torch.arange(len(batch.molecule), device=device) - batch.ptr[batch.molecule]
         places = torch.arange(widest + 1, device=device)
         present = places <= counts[:, None]
@@ -335,7 +340,7 @@ class UniMolPlus(Backbone):
 
     def forward(self, batch: Batch, graph: Graph) -> Features:
         """Return scalars (N,F), the atoms' movement (N,3,1) in Å and their energies (N,)."""
-        places = Places.of(batch, self.virtual.dtype)
+        places = Places.of(batch, self.virtual.dtype, graph.pairs.largest)
         numbers, start = places.spread(batch.atomic_numbers), places.spread(batch.positions)
         x = torch.cat([self.virtual.expand(len(numbers), 1, -1), self.embedding(numbers)], dim=1)
         pair = x.new_zeros((*start.shape[:2], start.shape[1], len(self.virtual_pair)))

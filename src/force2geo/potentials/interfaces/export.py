@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from force2geo.potentials.model import Model
-    from force2geo.potentials.models import Potential
 
 INPUTS = ("atomic_numbers", "positions", "ptr", "first", "second")
 
@@ -43,7 +42,7 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
     _check_compiler()
-    network = cast("Potential", copy.deepcopy(model.in_dtype(dtype))).requires_grad_(False)
+    network = copy.deepcopy(model.in_dtype(dtype)).requires_grad_(False)
     kind, device = next(network.parameters()).dtype, model.device
     cutoff = float(network.config["backbone"]["cutoff"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
     from ase.calculators.calculator import Calculator
 
     from force2geo.potentials.batch import Batch
@@ -23,6 +27,62 @@ if TYPE_CHECKING:
 
 # What calculators call a charge (e) and a multiplicity (2S+1).
 _CHARGE, _MULTIPLICITY = ("charge",), ("multiplicity", "mult", "spin_multiplicity")
+
+
+@dataclass
+class Evaluator:
+    """What moves molecules, which of them it `refuse`s and why, and how it is to be called.
+
+    `origin` is all that its numbers depend on; `threads` may call it at once; some take the
+    molecules `one_by_one` only.
+    """
+
+    evaluate: Evaluate
+    refuse: Callable[[Relaxation], str]
+    origin: dict[str, Any]
+    device: str = "cpu"
+    threads: int = 1
+    one_by_one: bool = False
+
+
+def from_checkpoint(path: Path, dtype: str = "float64", device: str | None = None) -> Evaluator:
+    """Return the potential of a checkpoint; without a `device`, on a GPU where there is one."""
+    from force2geo import load
+    from force2geo.files import known_hash
+    from force2geo.potentials.devices import choose_device
+
+    where = choose_device(device)
+    model = load(path, where)
+
+    def refuse(run: Relaxation) -> str:
+        return model.refusal(run.atomic_numbers, run.charge, run.multiplicity)
+
+    origin = {"model": known_hash(path), "dtype": dtype}
+    # Molecules shared by threads beat operations shared by them.
+    threads = torch.get_num_threads() if where == "cpu" else 1
+    return Evaluator(of_model(model, dtype), refuse, origin, where, threads)
+
+
+def from_import_path(name: str, options: dict[str, Any], starts: Sequence[Relaxation]) -> Evaluator:
+    """Return the ASE calculator MODULE:CLASS made with options.
+
+    These may name a charge for all: then the starts, whose `place` is their number, get it.
+    """
+    called = of_calculator(import_calculator(name, options))
+    reasons = []
+    for run in starts:
+        run.charge, run.multiplicity, reason = state_by_options(
+            options, run.atomic_numbers, run.charge, run.multiplicity
+        )
+        reasons.append(reason)
+
+    def refuse(run: Relaxation) -> str:
+        return reasons[run.place] or called.refusal(run)
+
+    # ASE's calculators are not made to be called from several threads, and start a wave function
+    # from the last one.
+    origin = {"calculator": name, "options": options}
+    return Evaluator(called, refuse, origin, one_by_one=True)
 
 
 def of_model(model: Model, dtype: str = "float64") -> Evaluate:

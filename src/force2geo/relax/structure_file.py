@@ -1,0 +1,68 @@
+"""Molecules of a user's file on their way: where they start, and how they are written."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from force2geo import __version__
+from force2geo.files import atomic_path
+from force2geo.relax.relaxation import Relaxation
+from force2geo.relax.result import write_relaxed
+from force2geo.relax.structures import write_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from force2geo.relax.journal import Journal
+    from force2geo.relax.structures import Structure
+
+# What a structure written says of its relaxation, and by which it is known to be ours.
+NOTES, OURS = ("converged", "n_steps", "relaxed_energy", "max_force", "status"), "relaxed_by"
+
+
+def starts_of_structures(structures: Sequence[Structure]) -> list[Relaxation]:
+    """Return the relaxations of structures, to begin."""
+    return [
+        Relaxation(
+            one.numbers,
+            one.positions,
+            place,
+            charge=one.charge,
+            multiplicity=one.multiplicity,
+            fixed=one.fixed,
+            bonds=one.bonds,
+        )
+        for place, one in enumerate(structures)
+    ]
+
+
+def write_relaxed_structures(
+    output: Path, structures: Sequence[Structure], journal: Journal, source: Path
+) -> None:
+    """Write structures where their relaxations ended, with notes of how.
+
+    The `source` is named where a property of its own goes by another name.
+    """
+    notes: list[dict[str, Any]] = []
+    aside: set[str] = set()
+    for structure, done in zip(structures, journal.results(), strict=True):
+        structure.positions = done.frames[-1]
+        structure.charge, structure.multiplicity = done.charge, done.multiplicity
+        aside |= set(structure.set_aside(NOTES, OURS))
+        status = f"{done.status}: {done.reason}" if done.reason else done.status
+        values = done.converged, done.steps, done.energies[-1], done.max_forces[-1], status
+        notes.append({**dict(zip(NOTES, values, strict=True)), OURS: f"force2geo {__version__}"})
+    for name in sorted(aside):
+        print(f"{source}: its own '{name}' is kept as 'input_{name}'", file=sys.stderr)
+    with atomic_path(output) as partial:
+        write_structures(partial, output.suffix, structures, notes)
+
+
+def write_paths(path: Path, structures: Sequence[Structure], journal: Journal) -> None:
+    """Write every step of every structure; in place of a CID stands its place in the file."""
+    names = [structure.name for structure in structures]
+    with atomic_path(path) as partial:
+        places = (f"{structure.place:09d}" for structure in structures)
+        write_relaxed(partial, places, journal.results(), names)

@@ -1,0 +1,83 @@
+"""Relaxations as records: what a run relaxes, from where, by what, and how it is cut."""
+
+import pytest
+import yaml
+
+from force2geo.config import stage_settings
+from force2geo.plan.relaxations import (
+    counted,
+    earlier,
+    judged,
+    piece_size,
+    pieces,
+    planned,
+    relaxations,
+)
+
+XTB = {"calculator": "tblite.ase:TBLite", "options": {"method": "GFN2-xTB", "verbosity": 0}}
+BFGS = {"optimizer": "bfgs", "force_threshold": 0.05, "max_steps": 500}
+
+
+@pytest.fixture
+def config(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    return yaml.safe_load((repository / "config.yaml").read_text())
+
+
+def test_a_run_relaxes_its_subset_and_d_opt_by_each_potential(config):
+    small = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
+    config["compare"] |= {
+        "mine": {"model": small, "training": {"epochs": 3}}, "file": {"checkpoint": "m.pt"},
+        "away": None,
+    }  # fmt: skip
+    own = {"training": "pretrain"}
+    expected = {
+        "subset": ("subset", own), "d_opt": ("d_opt", own), "d_opt.GFN2-xTB": ("d_opt", XTB),
+        "d_opt.mine": ("d_opt", {"training": "pretrain.mine"}),
+        "d_opt.file": ("d_opt", {"checkpoint": "m.pt"}),
+    }  # fmt: skip
+    assert relaxations(config) == {
+        name: {"data": "downstream", "molecules": molecules, "start": "hf",
+               "potential": potential, **BFGS}
+        for name, (molecules, potential) in expected.items()
+    }  # fmt: skip
+    assert stage_settings(config, "relax/d_opt.mine")["potential"] == {"training": "pretrain.mine"}
+
+
+def test_other_starts_are_rows_of_their_own(config):
+    config["relax"]["starts"] = ["hf", "rdkit"]
+    found = relaxations(config)
+    assert list(found) == [
+        "subset", "d_opt", "d_opt.GFN2-xTB", "d_opt.start=rdkit", "d_opt.GFN2-xTB.start=rdkit",
+    ]  # fmt: skip
+    assert found["d_opt.GFN2-xTB.start=rdkit"] == found["d_opt.GFN2-xTB"] | {"start": "rdkit"}
+    assert judged(config) == {
+        "Force2Geo": "judged/d_opt.csv", "GFN2-xTB": "judged/d_opt.GFN2-xTB.csv",
+        "Force2Geo, from rdkit": "judged/d_opt.start=rdkit.csv",
+        "GFN2-xTB, from rdkit": "judged/d_opt.GFN2-xTB.start=rdkit.csv",
+    }  # fmt: skip
+    # The single points that two have in common are computed by one of them.
+    assert {name: earlier(name) for name in found if name != "subset"} == {
+        "d_opt": None, "d_opt.GFN2-xTB": "d_opt", "d_opt.start=rdkit": "d_opt",
+        "d_opt.GFN2-xTB.start=rdkit": "d_opt.start=rdkit",
+    }  # fmt: skip
+
+
+def test_equal_relaxations_are_judged_once(config):
+    config["compare"]["same"] = config["compare"]["GFN2-xTB"]
+    assert judged(config)["same"] == "judged/d_opt.GFN2-xTB.csv"
+
+
+def test_pieces_are_named_by_what_they_hold(config, tmp_path):
+    assert pieces(2500, 1000) == ["0-1000.h5", "1000-2000.h5", "2000-2500.h5"]
+    assert pieces(16, 1000) == pieces(16, 16) == ["0-16.h5"]
+    assert pieces(2000, 1000) == pieces(2500, 1000)[:2]
+    records = relaxations(config)
+    assert piece_size(config, records["subset"]) == piece_size(config, records["d_opt"]) == 1000
+    assert piece_size(config, records["d_opt.GFN2-xTB"]) == 100
+    config["select"] |= {"d_opt_size": 5, "subset_size": None}
+    assert planned(config, "d_opt") == 5 and planned(config, "subset") is None
+    config["select"]["subset_size"] = 40979
+    assert planned(config, "subset") == 40979
+    (tmp_path / "s.json").write_text('{"subset": ["1", "2", "3"], "random": {}}')
+    assert counted(str(tmp_path / "s.json"), "subset") == 3
