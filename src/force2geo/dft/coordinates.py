@@ -83,6 +83,8 @@ class Frame:
 
     def __init__(self, positions: np.ndarray, fixed: np.ndarray | None = None) -> None:
         self.basis = internal_motions(positions, fixed)
+        if fixed is not None:
+            self.basis[fixed.ravel()] = 0.0  # not even by round-off
 
     def slope(self, positions: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Return the gradient's part in the basis."""

@@ -46,16 +46,27 @@ def secant_update(curvature: np.ndarray, step: np.ndarray, change: np.ndarray) -
 
     Bofill's mean of the updates of Murtagh and Sargent (SR1) and of Powell (J. Comput. Chem. 15, 1,
     1994): unlike BFGS's it lets a curvature be, or become, negative, so that a saddle is seen.
+    Modes count by their stiffness, as with BFGS: else a stiff one's error would be laid on soft
+    ones, whose sign it would turn.
     """
-    error = change - curvature @ step
+    values, modes = np.linalg.eigh(curvature)
+    root = np.sqrt(np.maximum(np.abs(values), SOFTEST))
+    scale, back = (modes * root) @ modes.T, (modes / root) @ modes.T
+    return np.asarray(
+        curvature + scale @ _bofill(scale @ step, back @ (change - curvature @ step)) @ scale
+    )
+
+
+def _bofill(step: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix (m,m) that turns `step` into `error`."""
     square, missing, along = float(step @ step), float(error @ error), float(step @ error)
     if square < 1e-16 or missing < 1e-20:
-        return curvature
+        return np.zeros((len(step), len(step)))
     mixed = np.outer(error, step)
     powell = (mixed + mixed.T) / square - along * np.outer(step, step) / square**2
     share = along**2 / (square * missing)
     sargent = np.outer(error, error) / along if share > 1e-8 else np.zeros_like(powell)
-    return np.asarray(curvature + share * sargent + (1 - share) * powell)
+    return np.asarray(share * sargent + (1 - share) * powell)
 
 
 class Descent:
