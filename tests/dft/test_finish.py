@@ -16,6 +16,11 @@ def dear(positions):
     return springs(positions, LENGTHS, STIFF, cubic=-20.0)
 
 
+def poor(molecule):
+    """A potential with six tenths of the curvature: without learning it takes 17 steps."""
+    return springs(molecule.positions, LENGTHS + np.array([0.03, -0.02, 0.05]), 0.6 * STIFF)[1:]
+
+
 def cheap(molecule):
     """The potential: minimum elsewhere, softer."""
     return springs(molecule.positions, LENGTHS + np.array([0.03, -0.02, 0.05]), 0.9 * STIFF)[1:]
@@ -48,10 +53,9 @@ def test_it_ends_at_the_known_minimum_and_never_rises(tmp_path):
     assert points.positions[0] == pytest.approx(BENT)
 
 
-@pytest.mark.parametrize(("potential", "count"), [(exact, 3), (cheap, 3)])
+@pytest.mark.parametrize(("potential", "count"), [(exact, 4), (cheap, 4), (poor, 6)])
 def test_gradients_are_few(tmp_path, potential, count):
-    start = BENT * 1.03
-    end, _ = run(tmp_path, Surface(dear), potential, start, force_threshold=0.02)
+    end, _ = run(tmp_path, Surface(dear), potential, BENT * 1.03)
     assert (end.status, end.gradients) == ("minimum", count)
 
 
@@ -77,7 +81,7 @@ def test_a_step_that_raises_the_energy_is_taken_back(tmp_path):
         return slope, hessian / 10
 
     surface = Surface(dear)
-    end, _ = run(tmp_path, surface, soft, BENT * 1.1)
+    end, _ = run(tmp_path, surface, soft, BENT * 1.02)
     energies = [dear(place)[0] for place in surface.asked]
     assert energies[1] > energies[0]  # it does happen here
     best = np.minimum.accumulate(energies)
@@ -175,7 +179,7 @@ def test_held_coordinates_stay(tmp_path):
 
 @pytest.mark.parametrize("numbers", [[1], [1, 1]])
 def test_atoms_and_pairs(tmp_path, numbers):
-    start = np.arange(3.0 * len(numbers)).reshape(-1, 3) / 5
+    start = np.arange(3.0 * len(numbers)).reshape(-1, 3) / 6
 
     def pair(x):
         gradient = np.zeros_like(x)
@@ -202,7 +206,8 @@ def test_level_start_state_and_potential_have_points_of_their_own(tmp_path):
     others = [
         ({}, Level(), {"it": "x"}), ({}, Level(basis="sto-3g"), {"it": "x"}),
         ({}, Level(), {"it": "y"}), ({"charge": 1, "multiplicity": 2}, Level(), {"it": "x"}),
-        ({"multiplicity": 3}, Level(), {"it": "x"}), ({"positions": BENT * 1.01}, Level(), {"it": "x"}),
+        ({"multiplicity": 3}, Level(), {"it": "x"}),
+        ({"positions": BENT * 1.01}, Level(), {"it": "x"}),
         ({"fixed": np.eye(3, dtype=bool)}, Level(), {"it": "x"}),
     ]  # fmt: skip
     keys = {Molecule(**(base | more)).key(level, it) for more, level, it in others}

@@ -10,6 +10,7 @@ from rdkit import Chem
 
 from force2geo.cli import main
 from force2geo.dft import gradients as module
+from force2geo.dft import pool
 from force2geo.dft.gradients import Gradient, Task, compute
 from force2geo.dft.hessian import slope_and_hessian
 from force2geo.dft.level import Level, build_mean_field
@@ -37,7 +38,7 @@ def here(monkeypatch):
             except MemoryError:
                 yield place, None, "no memory"
 
-    monkeypatch.setattr(module, "run_limited", run)
+    monkeypatch.setattr(pool, "run_limited", run)
     return asked
 
 
@@ -191,7 +192,7 @@ def test_a_gradient_starts_from_the_density_before_and_knows_the_state(here):
 
 def test_what_is_not_computed_is_tried_again_with_more(here, monkeypatch):
     tried, limits = [], []
-    inner = module.run_limited
+    inner = pool.run_limited
 
     def run(function, tasks, workers, seconds=None, megabytes=None):
         if tasks:
@@ -206,7 +207,7 @@ def test_what_is_not_computed_is_tried_again_with_more(here, monkeypatch):
             raise MemoryError
         return Gradient(float(task.charge), np.zeros((1, 3)))
 
-    monkeypatch.setattr(module, "run_limited", run)
+    monkeypatch.setattr(pool, "run_limited", run)
     monkeypatch.setattr(module, "compute", heavy)
     tasks = [Task(np.array([3]), np.zeros((1, 3)), Level(), charge) for charge in (0, 1, 2)]
     found = dict(module.gradients(tasks, 4, 10.0, 100.0))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.dft.limited import run_limited
+from force2geo.dft.pool import run_tasks
 from force2geo.dft.single_points import COMPUTED, FAILED, NOT_COMPUTED, converge, unusable
 
 if TYPE_CHECKING:
@@ -92,16 +92,10 @@ def gradients(
     tried once more after the others, by half as many workers with twice the time and memory; then
     it is `not computed`.
     """
-    waiting = list(range(len(tasks)))
-    for scale in (1, 2):
-        limits = [limit and limit * scale for limit in (seconds, megabytes)]
-        left = []
-        chosen = [tasks[place] for place in waiting]
-        for index, found, error in run_limited(_work, chosen, max(1, workers // scale), *limits):
-            place = waiting[index]
-            result: Gradient = found or Gradient(error=error, outcome=NOT_COMPUTED)
-            if result.outcome == NOT_COMPUTED and scale == 1:
-                left.append(place)
-            else:
-                yield place, result
-        waiting = left
+    ended = run_tasks(_work, tasks, workers, seconds, megabytes, again=_again)
+    for place, found, error in ended:
+        yield place, found or Gradient(error=error, outcome=NOT_COMPUTED)
+
+
+def _again(found: Gradient | None, error: str) -> bool:
+    return found is None or found.outcome == NOT_COMPUTED

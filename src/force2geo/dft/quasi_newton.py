@@ -11,7 +11,7 @@ from force2geo.dft.coordinates import coordinates_of, internal_motions
 if TYPE_CHECKING:
     from force2geo.dft.coordinates import Coordinates
 
-FIRST_RADIUS, LARGEST_RADIUS, SMALLEST_RADIUS = 0.5, 1.0, 1e-3
+FIRST_RADIUS, LARGEST_RADIUS, SMALLEST_RADIUS = 0.2, 1.0, 1e-3
 """Length of a step in the coordinates' units, bohr and radian or Å."""
 SOFTEST = 0.2
 """eV a unit squared: softer modes are stepped along as if they were so stiff."""
