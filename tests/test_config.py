@@ -193,6 +193,10 @@ def test_charge_states_are_packed_as_the_config_says(config):
         ({"data": {"x": {"split": "random"}}}, "data.x.from: missing, the name of a data set"),
         ({"data": None}, "data: None, not names with values"),
         ({"pretrain": None}, "property.recipes: force2prop needs the section pretrain"),
+        (
+            {"pretrain": None, "property": {"recipes": ["painn"], "sweeps": {"noise": [0.2]}}},
+            "property.recipes: geometry_force2geo needs the section pretrain",
+        ),
         ({"pretrain": None, "property": None}, "tables: table4: the configuration has no section"),
         ({"models": {"schnet": None}}, "models.schnet: None, not names with values"),
         ({"benchmark": {"backbones": ["egnn"]}}, "benchmark.backbones: 'egnn' is not described"),
@@ -354,9 +358,16 @@ def test_a_run_has_the_jobs_of_the_sections_that_it_has(config):
     shown = {"tables": ["table2"], "figures": ["learning_curve"]}
     for left_out, lost in (
         (["property"], {job for job in whole if job.startswith("train/property.")}),
-        (["property", "pretrain"], {job for job in whole if job.startswith("train/pr")}),
+        (
+            ["property", "pretrain"],
+            {
+                job
+                for job in whole
+                if job.startswith("train/pr") or job in ("relax/subset", "relax/d_opt")
+            },
+        ),
         (["benchmark"], {job for job in whole if job.startswith("train/benchmark.")}),
-        (["compare"], {"compare/GFN2-xTB"}),
+        (["compare"], {"relax/d_opt.GFN2-xTB"}),
     ):
         if "benchmark" in left_out:
             shown = {"tables": ["table4"], "figures": ["pretrain"]}
@@ -411,7 +422,9 @@ def test_little_has_to_be_said_and_the_paper_s_values_are_the_defaults(repositor
     assert geometry["schedule"] == {"name": "step", "step_size": 40, "gamma": 0.5}
     assert (geometry["noise"], geometry["geometry_weight"]) == (0.1, 0.1)
     assert (geometry["batch_size"], geometry["epochs"]) == (256, 200)
-    assert stage_settings(found, "relax") == {
+    assert stage_settings(found, "relax/d_opt") == {
+        "data": "downstream", "molecules": "d_opt", "start": "hf",
+        "potential": {"training": "pretrain"},
         "optimizer": "bfgs", "force_threshold": 0.05, "max_steps": 500,
     }  # fmt: skip
     assert stage_settings(found, "dft") == {

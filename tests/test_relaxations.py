@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from force2geo.config import stage_settings
+from force2geo.config import resolve, stage_settings
 from force2geo.plan.relaxations import (
     counted,
     earlier,
@@ -21,14 +21,13 @@ BFGS = {"optimizer": "bfgs", "force_threshold": 0.05, "max_steps": 500}
 @pytest.fixture
 def config(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    return yaml.safe_load((repository / "config.yaml").read_text())
+    return resolve(yaml.safe_load((repository / "config.yaml").read_text()), models=False)
 
 
 def test_a_run_relaxes_its_subset_and_d_opt_by_each_potential(config):
     small = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
     config["compare"] |= {
         "mine": {"model": small, "training": {"epochs": 3}}, "file": {"checkpoint": "m.pt"},
-        "away": None,
     }  # fmt: skip
     own = {"training": "pretrain"}
     expected = {

@@ -180,3 +180,17 @@ def test_the_run_s_numbers_reach_the_tables_and_the_page(run, config):
     for shown in ("dft/d_opt.other.csv", "relax/d_opt.h5", "train/pretrain/predictions.npz"):
         assert f"<summary><code>{shown}</code>" in page
     assert "older" not in page and page.count("data:image/png;base64,") == 1
+
+    # A run without logs and potential shows nothing of those, whatever earlier ones left there.
+    write_json(run / "bare.json", {
+        "tables": ["table2"], "figures": [], "lacks": ["store", "pretrain"],
+    })  # fmt: skip
+    (run / "store/statistics.json").rename(run / "store/gone.json")
+    command = ["report", "--run", str(run), "--out", f"{run}/bare.html"]
+    assert main([*command, "--settings", f"{run}/bare.json"]) == 0
+    bare = (run / "bare.html").read_text()
+    assert "Table 2." in bare and "The potential learned" in page
+    for part in ("<h2>Data", "<h2>Levels", "The potential learned", "predictions.npz</code> "):
+        assert part not in bare
+    write_json(run / "bare.json", {"tables": ["table2"], "figures": []})
+    assert main([*command, "--settings", f"{run}/bare.json"]) == 2

@@ -177,6 +177,18 @@ def test_a_run_s_config_is_not_put_on_the_demo_s(checkout, snakemake):
                     "report": "1", "all": "1", "total": "9"}  # fmt: skip
 
 
+def test_d_opt_is_relaxed_and_judged_by_others_alone(checkout, snakemake):
+    """Without a potential of its own, no single points wait for those of that one."""
+    config = {
+        "run": "others", "raw": {"logs": ["workflow/resources/demo"]},
+        "compare": {"xTB": {"calculator": "tblite.ase:TBLite"}}, "tables": ["table3"],
+    }  # fmt: skip
+    (checkout / "others.yaml").write_text(json.dumps(config))
+    text = snakemake(checkout, "-n", "--quiet", "rules", configs=["others.yaml"])
+    jobs = planned_jobs(text)
+    assert jobs["dft"] == jobs["judge"] == "1" and not {"train", "figure"} & set(jobs)
+
+
 def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
     (checkout / "frames").mkdir()
     for part in ("train", "test"):

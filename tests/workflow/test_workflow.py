@@ -14,7 +14,7 @@ def test_every_stage_runs_and_the_page_is_complete(finished):
     page = (results / "report.html").read_text()
     for table in (2, 3, 4, 6, 11):
         assert f"Table {table}." in page
-    assert page.count("data:image/png;base64,") == 10 and 'src="http' not in page
+    assert page.count("data:image/png;base64,") == 11 and 'src="http' not in page
     for suffix in ("csv", "md", "tex", "json"):
         assert (results / f"tables/table3.{suffix}").stat().st_size > 100
     assert (finished / "results/mlflow.db").exists()

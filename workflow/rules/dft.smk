@@ -1,7 +1,7 @@
 def earlier_points(wildcards):
     """The single points that others have in common, which are then in the cache."""
     name = earlier(wildcards.relaxation)
-    return f"{RUN}/dft/{name}.csv" if name else []
+    return f"{RUN}/dft/{name}.csv" if name in JUDGED else []
 
 
 rule dft:

@@ -14,11 +14,11 @@ from force2geo.plan.compared import compared
 from force2geo.plan.data import data_set_needs
 from force2geo.plan.relaxations import OWN
 from force2geo.plan.shown import KINDS, names, request
-from force2geo.plan.trainings import model, pretraining
+from force2geo.plan.trainings import SWEPT_RECIPE, model, pretraining
 from force2geo.train.recipes import RECIPES
 from force2geo.training_data import registry
 
-KINDS_OF_DATA = ("snapshots", "molecules")
+_KINDS_OF_DATA = ("snapshots", "molecules")
 _TAKEN = {"benchmark": "snapshots", "pretrain": "snapshots", "property": "molecules"}
 
 
@@ -66,7 +66,13 @@ def _references(config: dict[str, Any]) -> None:
     needed = {"benchmark.backbones": benchmark["backbones"]}
     if "pretrain" in config:
         needed["pretrain.backbone"] = [config["pretrain"]["backbone"]]
-    recipes = {name: RECIPES[name] for name in config.get("property", {}).get("recipes", [])}
+    section = config.get("property", {"recipes": [], "sweeps": {}})
+    # A sweep varies a recipe, named or not.
+    asked = [
+        *section["recipes"],
+        *(SWEPT_RECIPE for values in section["sweeps"].values() if values),
+    ]
+    recipes = {name: RECIPES[name] for name in asked}
     needed |= {f"property.recipes: {name}": [one.backbone] for name, one in recipes.items()}
     for key, asked in needed.items():
         missing = [name for name in asked if name not in config["models"]]
@@ -103,8 +109,8 @@ def _data(config: dict[str, Any], files: bool) -> None:
     for name, entry in config["data"].items():
         if "from" not in entry:
             raise UserError(f"config: data.{name}.from: missing, the name of a data set")
-        if entry.get("as", KINDS_OF_DATA[0]) not in KINDS_OF_DATA:
-            said = f"{entry['as']!r}, not one of {', '.join(KINDS_OF_DATA)}"
+        if entry.get("as", _KINDS_OF_DATA[0]) not in _KINDS_OF_DATA:
+            said = f"{entry['as']!r}, not one of {', '.join(_KINDS_OF_DATA)}"
             raise UserError(f"config: data.{name}.as: {said}")
         try:
             data = registry.build(entry)

@@ -68,9 +68,11 @@ def write_conformers(path: Path, conformers: Conformers) -> None:
         file["cid"] = np.array(conformers.cids, dtype="S9")
         file["ptr"] = conformers.ptr
         file["atomic_numbers"] = conformers.atomic_numbers
+        # There without targets, too: a file that has no such group is one of before.
+        targets = file.create_group("target")
         for name, target in conformers.targets.items():
-            file[f"target/{name}"] = target.values
-            file[f"target/{name}"].attrs["unit"] = target.unit
+            targets[name] = target.values
+            targets[name].attrs["unit"] = target.unit
         file["charge"], file["multiplicity"] = conformers.charge, conformers.multiplicity
         for name, positions in conformers.geometry.items():
             file[f"geometry/{name}"] = positions
