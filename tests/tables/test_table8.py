@@ -18,10 +18,10 @@ def test_sizes_are_the_configuration_s_and_parameters_the_training_s(
     config["benchmark"] |= {"backbones": ["painn", "mace", "own"], "seeds": [7, 8]}
     config["benchmark"]["batch_size"] = {"painn": 12, "mace": 8, "own": 3}
     asked = table8.request(resolve(config, models=False))
-    assert sorted(asked["files"].values()) == [
+    assert set(asked["files"].values()) == {
         f"train/benchmark.{name}/metrics.json"
         for name in ("own", "own.seed8", "painn", "painn.seed8")
-    ]
+    }
     for name, number in (("painn", 942_721), ("painn.seed8", 1), ("own", 17), ("own.seed8", 2)):
         path = tmp_path / f"train/benchmark.{name}/metrics.json"
         path.parent.mkdir(parents=True)

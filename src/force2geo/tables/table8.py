@@ -64,6 +64,9 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
             column: Cell(found[column], source, said if found[column] is None else "")
             for column in COLUMNS
         }
-    known = {row: dict(zip(COLUMNS, numbers, strict=False)) for row, numbers in PUBLISHED.items()}
+    known = {
+        row: dict(zip(COLUMNS, map(float, numbers), strict=False))
+        for row, numbers in PUBLISHED.items()
+    }
     notes = ["Parameters are those of the trained network, its heads among them."]
     return Table("table8", "Sizes of the networks", "Model", COLUMNS, rows, known, notes)
