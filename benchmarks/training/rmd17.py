@@ -26,9 +26,9 @@ from force2geo.train.engine import fit
 from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory
 from force2geo.train.objectives.energy_forces import EnergyForces
-from force2geo.train.references import fit_references
-from force2geo.train.scratch import discard
+from force2geo.train.reference_energies import fit_references
 from force2geo.train.snapshots import Snapshots
+from force2geo.train.unfinished import discard
 from force2geo.training_data.packed import PackedWriter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -18,7 +18,7 @@ from force2geo.potentials.models import Potential
 from force2geo.train import engine
 from force2geo.train.history import EpochTable, LineAMinute
 from force2geo.train.objectives.energy_forces import EnergyForces
-from force2geo.train.references import fit_references
+from force2geo.train.reference_energies import fit_references
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}
 

@@ -17,7 +17,7 @@ from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Network
 from force2geo.store.level import Level
 from force2geo.train import runs
-from force2geo.train.geometry_mix import Molecules
+from force2geo.train.molecules import Molecules
 from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.objectives.property import PropertyGeometry
 from force2geo.train.registry import of_record

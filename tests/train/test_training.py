@@ -12,7 +12,7 @@ from force2geo.train import losses
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objectives.energy_forces import EnergyForces
 from force2geo.train.objectives.property import PropertyGeometry
-from force2geo.train.references import fit_references
+from force2geo.train.reference_energies import fit_references
 from force2geo.train.schedule import Schedule
 from force2geo.train.snapshots import Snapshots
 

@@ -5,7 +5,7 @@ import pytest
 
 from force2geo.potentials.backbone import Statistics
 from force2geo.train import statistics
-from force2geo.train.draws import DATA, MODEL, OBJECTIVE, generator_of, seed_of
+from force2geo.train.seeds import DATA, MODEL, OBJECTIVE, generator_of, seed_of
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.packed import PackedWriter
 

@@ -155,12 +155,15 @@ def test_force2geo_commands_are_valid_and_relax_as_said(readme, as_demo, monkeyp
     for words in given:
         build_parser(words[1]).parse_args(words[1:])
     relaxations = [words[1:] for words in given if words[1] == "relax"]
-    assert len(relaxations) == 2
+    assert [words.count("--finish") for words in relaxations] == [0, 0, 1]
     for words in relaxations:
         # The small run's potential is no good: a molecule may end badly, and is then said to.
         assert main(words) in (0, 1), words
         written = (as_demo / words[2]).read_text()
-        assert written.count("status") == (1 if words[2] == "out.sdf" else 2)
+        assert written.count("<status>" if words[2] == "out.sdf" else " status=") == (
+            1 if words[2] == "out.sdf" else 2
+        )
+        assert written.count("<finish_status>") == words.count("--finish")
     # The two directions of the published format, the way out first.
     inward, outward = (words[1:] for words in given if words[1] == "published")
     assert main(outward) == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from force2geo.commands import finishing
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Its own properties are kept; those of the same name as input_NAME\n\n"
         "killed and called again, it goes on where it was: each minute all paths go to HDF5 files\n"
         "in the folder .OUTPUT.unfinished, which is removed when the output is there\n\n"
+        f"{finishing.EPILOG}"
         "exit status: 0 all molecules were relaxed, 1 some were left out, refused or exploded,\n"
         "2 all were, or nothing was done (the workflow's sets: 0 unless all were); 130 interrupted"
     )
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--paths", type=Path, help="HDF5 file (.h5) for every step of every molecule"
     )
+    finishing.add_arguments(parser)
     stage = parser.add_argument_group("the workflow's sets, in place of files")
     stage.add_argument("--settings", type=Path, help="the relaxation's record, JSON")
     stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
@@ -63,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     from force2geo.errors import UserError
     from force2geo.locks import locked
 
+    if args.finish:
+        finishing.settings_of(args)  # what cannot be meant is told before hours of work
     needed = ("settings", "conformers", "selection", "out")
     stage = [name for name in (*needed, "range") if getattr(args, name) is not None]
     if args.input is None and set(needed) <= set(stage):
@@ -158,11 +164,14 @@ def _relax_file(args: argparse.Namespace) -> int:
     journal = relax_resumably(
         args.output, starts, evaluator, settings, args.batch_atoms, whole_paths
     )
-    write_relaxed_structures(args.output, structures, journal, args.input)
+    notes: list[dict[str, Any]] = []
+    if args.finish:
+        notes = finishing.finish_structures(args, structures, journal, evaluator)
+    write_relaxed_structures(args.output, structures, journal, args.input, notes)
     if args.paths:
         write_paths(args.paths, structures, journal)
     journal.close()
-    return _summarise(journal, len(lost))
+    return max(_summarise(journal, len(lost)), int(finishing.failed(notes)))
 
 
 def _relax_set(args: argparse.Namespace) -> int:

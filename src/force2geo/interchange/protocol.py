@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from force2geo.errors import UserError
 from force2geo.trajectory import Stage, Trajectory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _LEVELS = {"pm3": ("pm3", "pm3"), "hf": ("hf", "sto-6g"), "dft_1st": ("b3lyp", "6-31g*")}
+_POINTS = {"method": "b3lyp5", "basis": "6-31g*", "cartesian": True}
 _KEYS = {"pm3": "pm3", "hf": "hf", "dft_1st": "dft"}
 
 
@@ -48,6 +50,9 @@ def read_protocol(path: Path, cid: str) -> Trajectory:
                 dipole=last.get("dipole"),
             )
         if "extra_pos" in data:
+            level = info.get("level", _POINTS)
+            if any(level[name] != value for name, value in _POINTS.items()):
+                raise UserError(f"{path}: points at another level than B3LYP/6-31G*, Cartesian")
             trajectory.stages["dft_points"] = Stage(
                 program="pyscf",
                 version="",

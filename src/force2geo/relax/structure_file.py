@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What a structure written says of its relaxation, and by which it is known to be ours.
 NOTES, OURS = ("converged", "n_steps", "relaxed_energy", "max_force", "status"), "relaxed_by"
+FINISHED = ("dft_energy", "dft_max_force", "dft_gradients", "finish_status", "lowest_curvature")
+"""And of its finishing by DFT, where that was asked for; eV, eV/Å and eV/Å²."""
 
 
 def starts_of_structures(structures: Sequence[Structure]) -> list[Relaxation]:
@@ -39,21 +41,30 @@ def starts_of_structures(structures: Sequence[Structure]) -> list[Relaxation]:
 
 
 def write_relaxed_structures(
-    output: Path, structures: Sequence[Structure], journal: Journal, source: Path
+    output: Path,
+    structures: Sequence[Structure],
+    journal: Journal,
+    source: Path,
+    finished: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write structures where their relaxations ended, with notes of how.
 
-    The `source` is named where a property of its own goes by another name.
+    The `source` is named where a property of its own goes by another name. Structures that have
+    been `finished` stay where they are, and what is told of it stands with the notes.
     """
     notes: list[dict[str, Any]] = []
     aside: set[str] = set()
     for structure, done in zip(structures, journal.results(), strict=True):
-        structure.positions = done.frames[-1]
+        if not finished:
+            structure.positions = done.frames[-1]
         structure.charge, structure.multiplicity = done.charge, done.multiplicity
-        aside |= set(structure.set_aside(NOTES, OURS))
+        told = (*NOTES, *FINISHED) if finished or OURS in structure.properties else NOTES
+        aside |= set(structure.set_aside(told, OURS))
         status = f"{done.status}: {done.reason}" if done.reason else done.status
         values = done.converged, done.steps, done.energies[-1], done.max_forces[-1], status
         notes.append({**dict(zip(NOTES, values, strict=True)), OURS: f"force2geo {__version__}"})
+    if finished:
+        notes = [own | more for own, more in zip(notes, finished, strict=True)]
     for name in sorted(aside):
         print(f"{source}: its own '{name}' is kept as 'input_{name}'", file=sys.stderr)
     with atomic_path(output) as partial:

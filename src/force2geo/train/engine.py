@@ -17,11 +17,9 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from force2geo.errors import UserError
-from force2geo.train import lightning_state
-from force2geo.train import scratch as unfinished
+from force2geo.train import lightning_state, unfinished
 from force2geo.train.ahead import Ahead, with_pairs
 from force2geo.train.average import MovingAverage
-from force2geo.train.draws import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.finiteness import Watch, stop
 from force2geo.train.history import LineAMinute
 from force2geo.train.judging import judge
@@ -29,8 +27,9 @@ from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.optimiser import adopt, heed, optimiser
 from force2geo.train.processes import accelerator, gathered, processes
 from force2geo.train.schedule import Schedule
-from force2geo.train.scratch import BEST, LAST, MIDDLE
+from force2geo.train.seeds import MODEL, OBJECTIVE, seed_of, seed_torch
 from force2geo.train.sums import Sums
+from force2geo.train.unfinished import BEST, LAST, MIDDLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -357,8 +356,8 @@ def fit(
     `scratch` keeps the state of an unfinished run, after every epoch and every `keep_every`
     seconds: called again after a kill, training goes on from there and gives the same weights
     (on a CPU, to the last bit), and after its end it gives them at once. With other `settings` or
-    `inputs` (names and hashes) it starts anew. The caller removes it (`scratch.discard`) once the
-    network is safe.
+    `inputs` (names and hashes) it starts anew. The caller removes it (`unfinished.discard`) once
+    the network is safe.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

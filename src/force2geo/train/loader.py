@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from force2geo.potentials.batch import by_size
-from force2geo.train.draws import DATA, generator_of
+from force2geo.train.seeds import DATA, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from force2geo.train.history import EpochTable
 from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory, peak_memory
 from force2geo.train.processes import device, is_first_process
-from force2geo.train.scratch import discard
 from force2geo.train.tracking import MLflowTracking
+from force2geo.train.unfinished import discard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from force2geo.errors import UserError
-from force2geo.train.geometry_mix import molecules
+from force2geo.train.molecules import molecules
 from force2geo.train.processes import device
 from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.conformers import read_conformers

@@ -13,7 +13,7 @@ from force2geo.potentials.registry import settings_of
 from force2geo.settings import setting
 from force2geo.train.losses import of_numbers, of_vectors
 from force2geo.train.objective import Objective, count, total
-from force2geo.train.references import fit_references
+from force2geo.train.reference_energies import fit_references
 from force2geo.train.sources import SNAPSHOTS
 from force2geo.train.statistics import statistics_of
 

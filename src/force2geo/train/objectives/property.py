@@ -18,7 +18,7 @@ from force2geo.train.sources import MOLECULES
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.models import Network
-    from force2geo.train.geometry_mix import Molecules
+    from force2geo.train.molecules import Molecules
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from force2geo.errors import UserError
-from force2geo.train.geometry_mix import Molecules, molecules
+from force2geo.train.molecules import Molecules, molecules
 from force2geo.training_data.conformers import Conformers, Target
 
 
