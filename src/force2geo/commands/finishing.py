@@ -59,7 +59,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     if args.input is None:
         raise UserError("--finish dft: give an input and an output file; sets are not finished")
     if find_spec("geometric") is None:
-        raise UserError("--finish dft: needs geomeTRIC's coordinates: pip install 'force2geo[generate]'")
+        raise UserError("--finish dft: needs geomeTRIC: pip install 'force2geo[generate]'")
     if not (math.isfinite(args.finish_fmax) and args.finish_fmax > 0):
         raise UserError(f"--finish-fmax {args.finish_fmax:g}: give a force above 0 eV/Å")
     for name in ("finish_gradients", "dft_workers", "dft_seconds", "dft_memory"):
