@@ -131,11 +131,15 @@ def test_its_other_potentials_are_valid(readme, repository, monkeypatch):
 def test_what_pip_is_to_install_and_source_to_read_is_there(readme, repository):
     """Neither is run here: there is no network, and the environment is the one that runs this."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    extras = [words[2] for words in of(readme, "pip")]
-    assert extras and all(words[:2] == ["pip", "install"] for words in of(readme, "pip"))
-    for wanted in extras:
-        ((name, extra),) = re.findall(r"^(\w+)\[([\w-]+)\]$", wanted)
-        assert name == project["name"] and extra in project["optional-dependencies"]
+    calls = of(readme, "pip")
+    assert calls and all(words[:2] == ["pip", "install"] for words in calls)
+    for words in calls:
+        *options, wanted = words[2:]
+        if options:
+            assert options[0] == "-c" and (repository / options[1]).is_file()
+        ((name, extra),) = re.findall(r"^(\w+|\.)(?:\[([\w-]+)\])?$", wanted)
+        assert name in (project["name"], ".")
+        assert not extra or extra in project["optional-dependencies"]
     made = (repository / "Makefile").read_text()
     assert {words[1] for words in of(readme, "source")} == {".venv/bin/activate"}
     assert ". .venv/bin/activate" in made or "source .venv/bin/activate" in made
