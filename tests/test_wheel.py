@@ -62,10 +62,11 @@ def installed(wheel, tmp_path_factory):
     # The packages of this environment, without what editable installs add to it.
     others = sysconfig.get_paths()["purelib"]
     python = home / "venv" / "bin" / "python"
-    call = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
-    subprocess.run([*call, "--no-index", wheel], check=True)
-    Path(own, "others.pth").write_text(others + "\n")
+    # What lies on the path already would count as installed.
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    call = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
+    subprocess.run([*call, "--no-index", wheel], check=True, env=clean)
+    Path(own, "others.pth").write_text(others + "\n")
 
     def run(program, *arguments):
         done = subprocess.run(

@@ -11,11 +11,13 @@ from force2geo.cli import main
 from force2geo.dft import label as module
 from force2geo.dft.label import LabelError, downhill, label, label_molecule, state_of
 from force2geo.dft.level import Level
+from force2geo.interchange import protocol
 from force2geo.interchange.protocol import read_protocol
 
 
 @pytest.fixture
 def quick(monkeypatch):
+    monkeypatch.setattr(protocol, "_POINTS", {})  # the level that others are refused for
     monkeypatch.setattr(
         module, "B3LYP", Level(method="hf", basis="sto-3g", density_fit=False, conv_tol=1e-10)
     )

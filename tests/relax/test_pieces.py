@@ -33,7 +33,7 @@ def run(tmp_path):
     sorted_cids = sorted(CIDS)
     numbers = rng.choice([1, 6, 8], size=20)
     write_conformers(tmp_path / "c.h5", Conformers(
-        sorted_cids, ptr, numbers, np.ones(5), geometry, np.zeros(5, int),
+        sorted_cids, ptr, numbers, {}, geometry, np.zeros(5, int),
         np.where([numbers[a:b].sum() % 2 for a, b in itertools.pairwise(ptr)], 2, 1),
     ))  # fmt: skip
     (tmp_path / "set.json").write_text(json.dumps({"d_opt": CIDS}))

@@ -37,20 +37,20 @@ PROPERTY = RECORD | {
 
 
 @pytest.fixture
-def denoising(repository, tmp_path, monkeypatch):
+def shaking(repository, tmp_path, monkeypatch):
     """A package that registers the README's objective."""
     code = re.findall(r"^```python\n(.*?)^```", (repository / "README.md").read_text(), re.M | re.S)
-    (code,) = (one for one in code if "OBJECTIVE = Denoising" in one)
-    (tmp_path / "denoising.py").write_text(code)
-    info = tmp_path / "denoising-0.1.dist-info"
+    (code,) = (one for one in code if "OBJECTIVE = Shaking" in one)
+    (tmp_path / "shaking.py").write_text(code)
+    info = tmp_path / "shaking-0.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: denoising\nVersion: 0.1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shaking\nVersion: 0.1\n")
     (info / "entry_points.txt").write_text(
-        "[force2geo.objectives]\ndenoising = denoising:Denoising\nnumber = math:pi\n"
+        "[force2geo.objectives]\nshaking = shaking:Shaking\nnumber = math:pi\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    sys.modules.pop("denoising", None)
+    sys.modules.pop("shaking", None)
 
 
 def train(folder, record, data, *more):
@@ -62,8 +62,8 @@ def train(folder, record, data, *more):
     return folder / "model.pt", json.loads((folder / "metrics.json").read_text())
 
 
-def test_another_package_s_objective_trains(denoising, packed, tmp_path):
-    record = RECORD | {"objective": "denoising", "noise": 0.3, "epochs": 8}
+def test_another_package_s_objective_trains(shaking, packed, tmp_path):
+    record = RECORD | {"objective": "shaking", "noise": 0.3, "epochs": 8}
     target, metrics = train(tmp_path / "a", record, tmp_path / "x.h5")
     losses = [row["train_loss"] for row in metrics["history"]]
     # 3 × 0.3² where nothing is learnt.
@@ -82,12 +82,12 @@ def test_another_package_s_objective_trains(denoising, packed, tmp_path):
         assert torch.equal(one[name], two[name]) == name.startswith("size"), name
 
 
-def test_a_wrong_objective_or_setting_of_one_is_told_in_a_line(denoising, packed, tmp_path, capsys):
+def test_a_wrong_objective_or_setting_of_one_is_told_in_a_line(shaking, packed, tmp_path, capsys):
     for changes, message in (
         ({"objective": "magic"}, "unknown name 'magic', choose one of denoising, energy_forces, n"),
         ({"objective": None}, "unknown name 'None'"),
         ({"objective": "number"}, "objective number: 3.14"),
-        ({"objective": "denoising", "noise": -1.0}, "objective denoising: 'noise' is -1.0, not a"),
+        ({"objective": "shaking", "noise": -1.0}, "objective shaking: 'noise' is -1.0, not a"),
         ({"objective": "energy_forces", "loss": {"l3": 1}}, "energy_forces: it takes no 'l3'"),
         ({"objective": "property", "target": []}, "'target' is [], not different names"),
         ({"objective": "property", "target": ["a", "a"]}, "'target' is ['a', 'a'], not different"),

@@ -84,7 +84,7 @@ def test_python_snippets_run(readme, as_demo, monkeypatch):
     monkeypatch.setattr(Model, "export", export)
     names = {}
     snippets = blocks(readme, "python")
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)
     assert names["result"]["forces"].shape == (9, 3) and len(exported) == 1

@@ -152,7 +152,9 @@ def test_slurm_profile_plans_and_asks_for_gpus_where_told(checkout, snakemake):
         text = snakemake(checkout, "--profile", "slurm", "-npF", "all", change=change)
         several = "torchrun --standalone --nproc-per-node 2 -m force2geo.cli train"
         assert (several in text) == (gpus == 2)
-        jobs = re.findall(r"^rule (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+        jobs = re.findall(
+            r"^(?:rule|checkpoint) (\w+):(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL
+        )
         assert {"curate", "select", "train", "dft", "report"} <= {name for name, _ in jobs}
         asked = ((name, re.search(r"\bgpu=([1-9])", body)) for name, body in jobs)
         return {(name, int(found[1])) for name, found in asked if found}

@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.evaluate.report import report
     from force2geo.files import write_text
 
+    if not any((args.folder / name).is_dir() for name in ("settings", "store")):
+        raise UserError(f"{args.folder}: no run's folder, it has neither settings nor a store")
     settings = read_settings(args.settings)
     lacks = settings.get("lacks", [])
     if "store" not in lacks and not (args.folder / "store/statistics.json").is_file():
