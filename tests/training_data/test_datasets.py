@@ -48,7 +48,8 @@ class Springs(DataSet):
 
     def molecules(self):
         geometry = np.array([[0, 0, 0], [0, 0, 0.74]])
-        yield Molecule("h2", np.array([1, 1]), {"dft": geometry}, {"gap": 10.0}, "[H][H]")
+        found = {"dft": geometry}, {"gap": 10.0}, "[H][H]"
+        yield Molecule("dihydrogen one", np.array([1, 1]), *found)
 
 DATASET = Springs
 '''
@@ -91,7 +92,8 @@ def test_another_package_s_data_set_is_packed_both_ways(springs, capsys):
     assert columns["split"].tolist() == [0, 1, 2] and columns["cid"].tolist() == 3 * [b"h2"]
     assert list(attributes["packed_levels"]) == ["springs"]
     columns, _ = written(springs, {"from": "springs", "as": "molecules", "seed": 3})
-    assert columns["cid"].tolist() == [b"h2"] and columns["ptr"].tolist() == [0, 2]
+    # A name is not cut to the length of a CID.
+    assert columns["cid"].tolist() == [b"dihydrogen one"] and columns["ptr"].tolist() == [0, 2]
     np.testing.assert_allclose(columns["geometry/dft"], [[0, 0, 0], [0, 0, 0.74]])
     embedded = columns["geometry/rdkit"]
     assert 0.6 < np.linalg.norm(embedded[1] - embedded[0]) < 0.9

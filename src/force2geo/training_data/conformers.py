@@ -65,7 +65,7 @@ class Conformers:
 def write_conformers(path: Path, conformers: Conformers) -> None:
     """Write the file."""
     with h5py.File(path, "w") as file:
-        file["cid"] = np.array(conformers.cids, dtype="S9")
+        file["cid"] = np.array(conformers.cids, dtype="S")  # as wide as the longest
         file["ptr"] = conformers.ptr
         file["atomic_numbers"] = conformers.atomic_numbers
         # There without targets, too: a file that has no such group is one of before.
