@@ -4,6 +4,8 @@ import csv
 import io
 import itertools
 import json
+import subprocess
+import sys
 import tarfile
 import threading
 
@@ -98,7 +100,12 @@ def test_a_run_is_taken_up_only_by_the_same_readers(tmp_path, put_logs, pattern,
 
     monkeypatch.setattr(module, "source_hash", version)
     assert logs_read() == 6
-    assert {"logs", "store"} <= set(asked[0])
+    # All that is imported to read, but for what only writes files and talks.
+    code = "import sys, force2geo.curation.curate as _; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.split(".")[1] for name in found.stdout.split() if "force2geo." in name}
+    parts = {part.removesuffix(".py") for part in asked[0]}
+    assert imported - parts == {"errors", "files", "locks"} and parts <= imported
 
 
 def test_two_curations_of_one_target_do_not_meet(tmp_path, put_logs, pattern):

@@ -104,7 +104,8 @@ def _fingerprint(source: Path, name_pattern: str, identifiers: str) -> str:
     """Return what tells whether an interrupted run may be taken up: logs, settings and readers."""
     stat = source.stat()
     logs = folder_fingerprint(source) if source.is_dir() else [stat.st_size, stat.st_mtime_ns]
-    readers = source_hash("logs", "store", "trajectory.py", "elements.py", "units.py")
+    modules = ("trajectory.py", "superposition.py", "elements.py", "units.py")
+    readers = source_hash("logs", "store", "curation", *modules)
     return hash_value([str(source), logs, name_pattern, identifiers, readers])
 
 
