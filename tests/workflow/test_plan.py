@@ -2,9 +2,12 @@
 
 import json
 import re
+import shlex
 from collections import defaultdict
 
 import pytest
+
+from force2geo.cli import build_parser
 
 # Which rules read an artifact, the settings (checked below) apart.
 READ_BY = {
@@ -236,3 +239,13 @@ def test_a_file_changed_deep_in_a_folder_of_logs_runs_its_curation_again(checkou
     assert "Nothing to be done" in snakemake(checkout, "-n", target, change=change)
     (folder / "one.log").write_text("other")
     assert "rule curate:" in snakemake(checkout, "-n", target, change=change)
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///my runs.db"])
+def test_a_training_s_command_is_one_wherever_it_is_tracked(checkout, snakemake, uri):
+    target = "results/mini/train/benchmark.painn/model.pt"
+    text = snakemake(checkout, "-npF", target, change={"tracking": {"uri": uri, "experiment": "x"}})
+    (line,) = (line for line in text.splitlines() if "force2geo train" in line)
+    words = shlex.split(line.partition(">")[0])
+    args = build_parser("train").parse_args(words[words.index("train") :])
+    assert (args.tracking, args.experiment) == (uri, "x")
