@@ -207,6 +207,13 @@ def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
     jobs = planned_jobs(snakemake(checkout, "-n", "--quiet", "rules", configs=["own.yaml"]))
     assert jobs == {"settings": "5", "data": "1", "train": "1", "table": "1", "figure": "1",
                     "report": "1", "all": "1", "total": "11"}  # fmt: skip
+    text = snakemake(checkout, "-n", "results/frames/packed/frames.h5", configs=["own.yaml"])
+    (inputs,) = re.findall(r"^rule data:\n +input: (.*)$", text, re.MULTILINE)
+    # Other files are other snapshots.
+    assert inputs.split(", ") == [
+        "results/frames/settings/data/frames.json",
+        "frames/ethanol_train_01.xyz.gz", "frames/ethanol_test_01.xyz.gz",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
