@@ -62,7 +62,8 @@ class Training(L.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
-        learning = {id(p) for group in self._groups() for p in group.parameters}
+        self._groups: list[ParameterGroup] = objective.parameter_groups(model)
+        learning = {id(p) for group in self._groups for p in group.parameters}
         for parameter in model.parameters():
             if id(parameter) not in learning:
                 parameter.requires_grad_(False)
@@ -84,9 +85,6 @@ class Training(L.LightningModule):
         self._watch = Watch(self._loss.device, 0)
         self._sums: Sums
         self._started = 0.0
-
-    def _groups(self) -> list[ParameterGroup]:
-        return self.objective.parameter_groups(self.model)
 
     @property
     def judged(self) -> nn.Module:
@@ -295,7 +293,7 @@ class Training(L.LightningModule):
         the step that the epoch's result asks for, so that a resumed run would miss it.
         """
         fused = answers_late(self.device)
-        optimizer = optimiser(self._groups(), self.settings["optimizer"], fused)
+        optimizer = optimiser(self._groups, self.settings["optimizer"], fused)
         # Every epoch has as many batches.
         loader = BatchLoader(
             self.sets["train"],
