@@ -1,0 +1,1 @@
+"""Other people's potentials as ASE calculators, for rows to compare with."""
