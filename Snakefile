@@ -23,6 +23,7 @@ from force2geo.config import (
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
 from force2geo.plan.data import data_set_needs, published_files
+from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import counted, earlier, piece_size, pieces, planned, relaxations
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
@@ -54,8 +55,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 RUN = f"results/{config['run']}"
 TRAININGS = trainings(config)
 RELAXATIONS = relaxations(config)
+FINISHES = finishes(config)
 # Those that DFT judges.
-JUDGED = [name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"]
+JUDGED = [
+    *(name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"),
+    *FINISHES,
+]
 TRACKING = config["tracking"]
 BATCH_ATOMS = config["relax"]["batch_atoms"]
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)
@@ -92,6 +97,7 @@ include: "workflow/rules/select.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/relax.smk"
+include: "workflow/rules/finish.smk"
 include: "workflow/rules/dft.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/show.smk"

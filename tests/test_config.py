@@ -67,7 +67,8 @@ def test_table3_is_the_demo_with_more_rows(config, repository):
     more = resolve(yaml.safe_load(text), models=False)
     rows = more.pop("compare")
     assert rows.pop("GFN2-xTB") == config.pop("compare")["GFN2-xTB"]
-    assert set(rows) == {"published", "published-small", "DFT"} and more == config
+    assert set(rows) == {"published", "published-small", "DFT", "GFN1-xTB", "MMFF94", "ANI-1x"}
+    assert more == config
 
 
 def test_charge_states_are_packed_as_the_config_says(config):

@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from force2geo.config import resolve, stage_settings
+from force2geo.errors import UserError
+from force2geo.plan.finishes import finished_rows, finishes
 from force2geo.plan.relaxations import (
     counted,
     earlier,
@@ -80,3 +82,32 @@ def test_pieces_are_named_by_what_they_hold(config, tmp_path):
     assert planned(config, "subset") == 40979
     (tmp_path / "s.json").write_text('{"subset": ["1", "2", "3"], "random": {}}')
     assert counted(str(tmp_path / "s.json"), "subset") == 3
+
+
+def test_a_finish_is_a_relaxation_of_its_own_beside_the_one_it_goes_on_from(config):
+    assert finishes(config) == finished_rows(config) == {}
+    asked = {"potentials": ["Force2Geo", "GFN2-xTB"], "force_threshold": 0.03, "max_gradients": 9}
+    config["finish"] = asked
+    limits = {"force_threshold": 0.03, "max_gradients": 9, "dft": config["dft"]}
+    own = {"relaxation": "d_opt", "potential": {"training": "pretrain"}, **limits}
+    xtb = {"relaxation": "d_opt.GFN2-xTB", "potential": XTB, **limits}
+    assert finishes(config) == {"d_opt.finished": own, "d_opt.GFN2-xTB.finished": xtb}
+    assert finished_rows(config) == {
+        "Force2Geo, finished by DFT": "d_opt.finished",
+        "GFN2-xTB, finished by DFT": "d_opt.GFN2-xTB.finished",
+    }
+    assert stage_settings(config, "finish/d_opt.finished") == own
+    # Start and reference are computed by the relaxation without potentials' names.
+    assert earlier("d_opt.GFN2-xTB.finished") == "d_opt"
+    files = stage_settings(config, "table/table3")["files"]
+    assert files["GFN2-xTB, finished by DFT"] == "judged/d_opt.GFN2-xTB.finished.csv"
+    assert files["finishing of GFN2-xTB, finished by DFT"] == "finish/d_opt.GFN2-xTB.finished.csv"
+
+
+def test_a_finish_of_what_does_not_relax_is_named(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    values = yaml.safe_load((repository / "config.yaml").read_text())
+    values["finish"] = {"potentials": ["GFN1"]}
+    with pytest.raises(UserError, match=r"finish.potentials: 'GFN1' relaxes nothing; there are "
+                                        r"Force2Geo, GFN2-xTB"):  # fmt: skip
+        resolve(values, models=False)

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "compile a potential for C++ and for Python without this package",
     "relax": "relax molecules with a potential by BFGS",
     "gather": "the pieces of a relaxation in one file",
+    "finish": "relaxed molecules of a set to DFT's minimum",
     "dft": "DFT single points of start, relaxed and reference geometries",
     "judge": "relaxed molecules beside their single points and references",
     "table": "one table of a run",

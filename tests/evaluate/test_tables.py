@@ -101,6 +101,27 @@ def test_table_3_says_what_it_rests_on(tmp_path):
     assert {row["pct_energy"].source.name for row in table.rows.values()} == {"a", "b"}
 
 
+def test_table_3_counts_the_gradients_of_rows_that_dft_finished(tmp_path):
+    finished = tmp_path / "finished.csv"
+    cids = molecules()["cid"]
+    ends = ["minimum", "minimum", "gradient limit", "not begun", "saddle point"]
+    pd.DataFrame(
+        {"cid": cids, "status": ends, "gradients": [2, 3, 20, 0, 3],
+         "reason": ["", "", "", "the relaxation ended as refused", ""]}
+    ).iloc[::-1].to_csv(finished, index=False)  # fmt: skip
+    row = "Force2Geo, finished by DFT"
+    relaxed = {"Force2Geo": (molecules(), tmp_path / "a"), row: (molecules(), tmp_path / "b")}
+    table = table3(relaxed, finishing={row: finished})
+    assert table.rows["Force2Geo"]["gradients"].value == 0
+    assert table.rows[row]["gradients"].value == 7.0  # of the four that DFT was asked for
+    assert table.rows[row]["gradients"].source == finished
+    assert frame(table).set_index("Model").loc[row, "DFT gradients (mean)"] == "7"
+    (note,) = [note for note in table.notes if "verifying" in note]
+    assert "2 minimum" in note and "1 gradient limit" in note
+    assert "the relaxation ended as refused" in note
+    assert "gradients" not in table3({"Force2Geo": relaxed["Force2Geo"]}).columns
+
+
 def test_table_3_of_failures_alone_has_no_numbers_that_are_none(tmp_path):
     failed = molecules(
         status="exploded", failed=True, residual=np.nan, gained=0.0, percent=np.nan, diverged=True,

@@ -1,6 +1,5 @@
-def relaxing_model(wildcards):
-    """The checkpoint that relaxes, none for a calculator."""
-    potential = RELAXATIONS[wildcards.relaxation]["potential"]
+def checkpoint_of(potential):
+    """The checkpoint of a potential, none of a calculator."""
     if "training" in potential:
         return f"{RUN}/train/{potential['training']}/model.pt"
     return potential.get("checkpoint", [])
@@ -47,7 +46,7 @@ def relaxing_threads(wildcards):
 rule relax:
     input:
         settings=f"{RUN}/settings/relax/{{relaxation}}.json",
-        model=relaxing_model,
+        model=lambda wildcards: checkpoint_of(RELAXATIONS[wildcards.relaxation]["potential"]),
         conformers=lambda wildcards: (
             f"{RUN}/packed/{RELAXATIONS[wildcards.relaxation]['data']}.h5"
         ),

@@ -11,6 +11,7 @@ rule settings:
                 *(f"data/{name}" for name in config["data"]),
                 *(f"train/{name}" for name in TRAININGS),
                 *(f"relax/{name}" for name in RELAXATIONS),
+                *(f"finish/{name}" for name in FINISHES),
                 *(f"{kind}/{name}" for kind in KINDS for name in shown_names(kind)),
             ]
         ),

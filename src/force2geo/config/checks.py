@@ -95,6 +95,13 @@ def _compared(config: dict[str, Any]) -> None:
             f"config: compare.{OWN}: that is the row of this run's own potential; choose "
             "another name"
         )
+    known = [*([OWN] if "pretrain" in config else []), *config["compare"]]
+    for name in config.get("finish", {}).get("potentials", []):
+        if name not in known:
+            raise UserError(
+                f"config: finish.potentials: '{name}' relaxes nothing; there are "
+                f"{', '.join(known) or 'no potentials'}"
+            )
     for name in compared(config, "training"):
         if "pretrain" not in config:
             raise UserError(f"config: compare.{name}.training: there is no pretrain to differ from")

@@ -64,6 +64,21 @@ Compared = ByCalculator | ByCheckpoint | ByTraining
 
 
 @dataclass(frozen=True)
+class Finish:
+    """Relaxations of D_opt that go on to DFT's minimum, rows of table 3."""
+
+    potentials: tuple[str, ...] = setting(
+        "whose relaxations: `Force2Geo`, the run's own potential, or names under `compare`",
+        ("Force2Geo",),
+        distinct=True,
+    )
+    force_threshold: float = setting(
+        "largest force of a finished geometry, by DFT", 0.05, unit="eV/Å", above=0
+    )
+    max_gradients: int = setting("most gradients of a molecule", 20, least=1)
+
+
+@dataclass(frozen=True)
 class Dft:
     """Single points of geometries before and after relaxation."""
 

@@ -12,6 +12,7 @@ from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
 from force2geo.plan.data import data_settings, stages_together
+from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS, request
 from force2geo.plan.trainings import trainings
@@ -107,8 +108,8 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `data/NAME` is a data set, `train/NAME` a training, `relax/NAME` a relaxation, `table/NAME` and
-    `figure/NAME` what one is made of.
+    `data/NAME` is a data set, `train/NAME` a training, `relax/NAME` a relaxation, `finish/NAME`
+    one that goes on with DFT, `table/NAME` and `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
@@ -124,6 +125,8 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         )
     if stage == "relax":
         return relaxations(config)[name]
+    if stage == "finish":
+        return finishes(config)[name]
     if stage == "d_opt":
         return {"size": config["select"]["d_opt_size"]}
     settings = dict(config.get(stage, {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from force2geo.config.data import ENTRIES, Audit, Curate, Entry, Generate, Raw, Select
-from force2geo.config.geometries import Compared, Dft, Relax
+from force2geo.config.geometries import Compared, Dft, Finish, Relax
 from force2geo.config.training import Benchmark, Model, Pretrain, Property
 from force2geo.settings import setting
 
@@ -64,6 +64,7 @@ class Config:
         {},
         names=r"^[A-Za-z0-9_+-]+$",
     )
+    finish: Finish | None = setting("relaxations that DFT finishes", None)
     dft: Dft = setting("single points", Dft())
     property: Property | None = setting("property models", None)
     tables: tuple[str, ...] = setting(

@@ -8,6 +8,7 @@ from force2geo.evaluate.geometry import CHANGED, CHEMICAL_ACCURACY, NO_END
 from force2geo.evaluate.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -52,3 +53,28 @@ def failures(row: str, molecules: pd.DataFrame) -> list[str]:
             "of them within chemical accuracy of the reference or below it."
         )
     return notes
+
+
+def gradients_of(row: str, path: Path, cids: Sequence[str]) -> tuple[float, str]:
+    """Return DFT's gradients per molecule of a finished row, and a note on how molecules ended.
+
+    The mean is over those of `cids` that DFT was asked of, the verifying gradient counted.
+    """
+    import pandas as pd
+
+    from force2geo.dft.finish_set import NOT_BEGUN
+    from force2geo.files import reading
+
+    with reading(path, "finished molecules, CSV"):
+        table = pd.read_csv(path, dtype={"cid": str, "status": str, "reason": str})
+        table = table.set_index("cid").loc[list(cids)]
+    begun = table[table["status"] != NOT_BEGUN]
+    mean = float(begun["gradients"].mean()) if len(begun) else float("nan")
+    ended = ", ".join(
+        f"{count} {status}" for status, count in table["status"].value_counts().items()
+    )
+    reasons = ", ".join(dict.fromkeys(table["reason"].dropna()))
+    return mean, (
+        f"{row}: quasi-Newton steps with DFT's gradients, whose number has the verifying one with "
+        f"it; {ended}" + (f" ({reasons})" if reasons else "") + "."
+    )

@@ -18,19 +18,26 @@ COLUMNS = {
     "pct_force": "Force converged, by the potential (%)",
     "pct_force_dft": "Force converged, by DFT (%)",
 }
-_TRAINING = "training of "
+GRADIENTS = {"gradients": "DFT gradients (mean)"}
+"""Of a table with rows that DFT finished."""
+_TRAINING, _FINISHING = "training of ", "finishing of "
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return D_opt's molecules by potential, and the metrics of those that were trained here."""
     from force2geo.plan.compared import compared
+    from force2geo.plan.finishes import finished_rows
     from force2geo.plan.relaxations import OWN, judged
     from force2geo.plan.trainings import path
 
     trained = {OWN: "pretrain"} if "pretrain" in config else {}
     trained |= {name: f"pretrain.{name}" for name in compared(config, "training")}
     metrics = {_TRAINING + row: path(config, name, "metrics.json") for row, name in trained.items()}
-    return {"files": {**judged(config), **metrics}}
+    finished = {row: f"judged/{name}.csv" for row, name in finished_rows(config).items()}
+    gradients = {
+        _FINISHING + row: f"finish/{name}.csv" for row, name in finished_rows(config).items()
+    }
+    return {"files": {**judged(config), **finished, **gradients, **metrics}}
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
@@ -38,32 +45,40 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
     from force2geo.evaluate.geometry import read_molecules
 
     files = {row: folder / name for row, name in asked["files"].items()}
-    training = {
-        row.removeprefix(_TRAINING): path
-        for row, path in files.items()
-        if row.startswith(_TRAINING)
-    }
+
+    def about(kind: str) -> dict[str, Path]:
+        return {row.removeprefix(kind): path for row, path in files.items() if row.startswith(kind)}
+
     return table3(
         {
             row: (read_molecules(path), path)
             for row, path in files.items()
-            if not row.startswith(_TRAINING)
+            if not row.startswith((_TRAINING, _FINISHING))
         },
-        training,
+        about(_TRAINING),
+        about(_FINISHING),
     )
 
 
 def table3(
-    relaxed: dict[str, tuple[pd.DataFrame, Path]], training: dict[str, Path] | None = None
+    relaxed: dict[str, tuple[pd.DataFrame, Path]],
+    training: dict[str, Path] | None = None,
+    finishing: dict[str, Path] | None = None,
 ) -> Table:
     """Return the table of the molecules (and their file) by potential.
 
-    `training` are the metrics files of those that were trained here.
+    `training` are the metrics files of those that were trained here, `finishing` the tables of
+    `force2geo finish` of the rows that DFT finished.
     """
     import numpy as np
 
     from force2geo.evaluate.geometry import common, intervals, summary
-    from force2geo.evaluate.relaxation_notes import EQUATION_14, failures, set_note
+    from force2geo.evaluate.relaxation_notes import (
+        EQUATION_14,
+        failures,
+        gradients_of,
+        set_note,
+    )
     from force2geo.evaluate.table import Cell, Table, published
     from force2geo.evaluate.wording import counted
     from force2geo.files import read_json
@@ -74,6 +89,12 @@ def table3(
     for row, molecules in judged.items():
         found, sure = summary(molecules), intervals(molecules)
         rows[row] = {column: Cell(found[column], relaxed[row][1]) for column in COLUMNS}
+        if finishing:
+            rows[row] |= {"gradients": Cell(0.0, relaxed[row][1])}
+        if finishing and row in finishing:
+            mean, note = gradients_of(row, finishing[row], list(molecules["cid"]))
+            rows[row] |= {"gradients": Cell(mean, finishing[row])}
+            notes.append(note)
         ranges = ", ".join(
             f"{COLUMNS[column].removesuffix(' (%)').lower().replace('dft', 'DFT')} "
             f"{low:.0f} to {high:.0f} %"
@@ -118,4 +139,5 @@ def table3(
         "those with much."
     )
     title = "Geometry optimisation of D_opt from the first DFT snapshot"
-    return Table("table3", title, "Model", COLUMNS, rows, published("table3"), notes)
+    columns = COLUMNS | (GRADIENTS if finishing else {})
+    return Table("table3", title, "Model", columns, rows, published("table3"), notes)
