@@ -22,7 +22,7 @@ FORMAT = "force2geo-checkpoint"
 VERSION = 2  # with heads by name; 1 knew a potential's and a property model's alone
 READ = (1, VERSION)
 UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom"}
-_APART = ("heads", "statistics")  # of a network's config, places of their own in the file
+_APART = ("heads", "statistics", "domain")  # of a network's config, places of their own in the file
 
 
 def save(network: Network, path: Path, provenance: dict[str, Any]) -> None:
@@ -48,10 +48,13 @@ def save(network: Network, path: Path, provenance: dict[str, Any]) -> None:
 def _statistics(network: Network) -> dict[str, Any]:
     """Return all that the network knows of its training set, as plain values.
 
-    `network` is what its backbone was made with, None without; `references` (eV, by atomic number)
-    and `targets` are what the heads hold among the weights, for a reader without this package.
+    `network` is what its backbone was made with, None without; `domain` what tells how far another
+    molecule is from it, where that is known; `references` (eV, by atomic number) and `targets` are
+    what the heads hold among the weights, for a reader without this package.
     """
     found: dict[str, Any] = {"network": network.config.get("statistics")}
+    if "domain" in network.config:
+        found["domain"] = network.config["domain"]
     for name, head in network.heads.items():
         if isinstance(head, EnergyHead):
             known = network.config.get("elements") or head.references.nonzero()[:, 0].tolist()
@@ -108,6 +111,8 @@ def _load_own(path: Path, content: dict[str, Any], device: str) -> Model:
         config["heads"] = content["heads"]
         if content["statistics"].get("network") is not None:
             config["statistics"] = content["statistics"]["network"]
+        if content["statistics"].get("domain") is not None:
+            config["domain"] = content["statistics"]["domain"]
         dtype = getattr(torch, str(content["dtype"]), None)
         if dtype not in (torch.float32, torch.float64):
             raise UserError(f"{path}: dtype '{content['dtype']}' is neither float32 nor float64")

@@ -12,6 +12,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 from force2geo.potentials.batch import by_size, collate
+from force2geo.potentials.domain import Domain
 from force2geo.potentials.inputs import all_as_atoms, check_all, why_not_finite
 from force2geo.potentials.registry import named
 from force2geo.potentials.threads import FEW_ATOMS, share, threads_for
@@ -177,6 +178,12 @@ class Model:
         """
         states = self.network.config.get("charge_states") or [[0, 1]]
         return [[int(charge), int(multiplicity)] for charge, multiplicity in states]
+
+    @property
+    def domain(self) -> Domain | None:
+        """What the model knows of how far its training reached; None of checkpoints of before."""
+        kept = self.network.config.get("domain")
+        return None if kept is None else Domain.of_plain(kept)
 
     def refusal(self, atomic_numbers: np.ndarray, charge: int = 0, multiplicity: int = 1) -> str:
         """Return why the model cannot answer for elements (n,) and this state, nothing if it can.

@@ -18,6 +18,7 @@ from force2geo.potentials.registry import build_backbone
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from force2geo.potentials.backbone import Features
     from force2geo.potentials.batch import Batch
 
 POTENTIAL = {"energy": Head("energy"), "forces": Head("forces")}
@@ -106,11 +107,12 @@ class Network(nn.Module):
         """
         if not self.conservative:
             with torch.set_grad_enabled(training):
-                return self._read(batch)
+                return self._read(batch, self._features(batch))
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
             positions = batch.positions.detach().requires_grad_(True)
-            output = self._read(replace(batch, positions=positions))
+            batch = replace(batch, positions=positions)
+            output = self._read(batch, self._features(batch))
             # A single atom has no edges, so its energy does not depend on where it is.
             (gradient,) = torch.autograd.grad(
                 output["binding"].sum(), positions, create_graph=training, materialize_grads=True
@@ -118,9 +120,25 @@ class Network(nn.Module):
         output["forces"] = -gradient
         return output if training else {key: value.detach() for key, value in output.items()}
 
-    def _read(self, batch: Batch) -> dict[str, Tensor]:
+    def described(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Return what a property model's heads give, and of each molecule its own features (B,F).
+
+        These are the mean over atoms of the backbone's scalars; None where it has none.
+        """
+        with torch.no_grad():
+            features = self._features(batch)
+            scalars, output = features.scalars, self._read(batch, features)
+            if scalars is None:
+                return output, None
+            whole = scalars.new_zeros(batch.size, scalars.shape[1])
+            whole = whole.index_add(0, batch.molecule, scalars)
+            return output, whole / batch.atoms_per_molecule[:, None]
+
+    def _features(self, batch: Batch) -> Features:
+        return cast("Features", self.backbone(batch, Graph.of(batch, self.backbone.cutoff)))
+
+    def _read(self, batch: Batch, features: Features) -> dict[str, Tensor]:
         """Return what the heads make of the backbone's features."""
-        features = self.backbone(batch, Graph.of(batch, self.backbone.cutoff))
         output: dict[str, Tensor] = {}
         for name, head in self.heads.items():
             found = head(features, batch)

@@ -16,6 +16,7 @@ import torch
 from force2geo.settings import plain, read
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from force2geo.potentials.backbone import Statistics
@@ -77,6 +78,13 @@ class Objective(ABC):
         """Set the constants of the heads to the training set's, before any weight is learnt.
 
         `UserError` where model and training set do not go together.
+        """
+        return
+
+    def conclude(self, model: Network, train: Any, found: dict[str, np.ndarray]) -> None:
+        """Note in a trained network's `config` what its users are to know of its training.
+
+        `found` is what `predict` gave of the whole validation set.
         """
         return
 

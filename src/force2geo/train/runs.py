@@ -69,6 +69,8 @@ def _run(
         found, metrics[name] = predict_all(network, objective, sets[name], settings)
         if name == "val":
             metrics["predicted_per_second"] = len(sets[name]) / (time.perf_counter() - started)
+        if name == "val" and is_first_process():
+            objective.conclude(network, sets["train"], found)
         found["cid"] = sets[name].ids()
         predictions |= {f"{name}/{key}": value for key, value in found.items()}
     if not is_first_process():

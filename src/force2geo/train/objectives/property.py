@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from force2geo.errors import UserError
+from force2geo.potentials.domain import quantile
 from force2geo.potentials.heads import Head
 from force2geo.settings import setting
+from force2geo.train.domain import domain_of
 from force2geo.train.objective import Objective, ParameterGroup, count, total
 from force2geo.train.processes import mean
 from force2geo.train.sources import MOLECULES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.models import Network
     from force2geo.train.molecules import Molecules
@@ -84,6 +88,14 @@ class PropertyGeometry(Objective):
                 f"property.geometry_weight: backbone '{model.config['backbone']['name']}' has no "
                 "vectors to learn displacements with; set it to 0, or start from a PaiNN"
             )
+
+    def conclude(self, model: Network, train: Molecules, found: dict[str, np.ndarray]) -> None:
+        """Keep how far training reached and how well it was learnt (`potentials/domain.py`)."""
+        errors = {
+            target: quantile(torch.from_numpy(found[name] - found[f"{name}_true"]))
+            for name, target in self.targets.items()
+        }
+        model.config["domain"] = domain_of(model, train, errors)
 
     def check_start(self, start: Network, path: str) -> None:
         """Raise `UserError` where a start is not of the kind that `mixed` says."""
