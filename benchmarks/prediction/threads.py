@@ -74,16 +74,16 @@ def many(model: Model, count: int, threads: int, rounds: int) -> dict[str, float
     """Return molecules/s of small molecules with the molecules shared, and with operations."""
     rng = np.random.default_rng(1)
     frames = [molecule(int(size), rng) for size in rng.integers(5, 25, count)]
-    sharers = Model._sharers
+    sharers = Model.sharers
     best: dict[str, float] = {"molecules shared": 0.0, "operations shared": 0.0}
     torch.set_num_threads(threads)
     for _ in range(rounds + 1):
         for name in best:
-            Model._sharers = sharers if name.startswith("mol") else lambda *_: 1  # type: ignore[method-assign]
+            Model.sharers = sharers if name.startswith("mol") else lambda *_: 1  # type: ignore[method-assign]
             start = time.perf_counter()
             model.predict(frames)
             best[name] = max(best[name], count / (time.perf_counter() - start))
-    Model._sharers = sharers  # type: ignore[method-assign]
+    Model.sharers = sharers  # type: ignore[method-assign]
     for name, rate in best.items():
         print(f"{name}: {rate:.0f} molecules/s")
     return {name: round(rate, 1) for name, rate in best.items()}

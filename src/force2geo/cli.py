@@ -26,6 +26,8 @@ COMMANDS = {
     "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",
     "relax": "relax molecules with a potential by BFGS",
+    "predict": "properties of molecules by trained models, and how far to trust each",
+    "models": "list the property models that come with the package",
     "gather": "the pieces of a relaxation in one file",
     "finish": "relaxed molecules of a set to DFT's minimum",
     "dft": "DFT single points of start, relaxed and reference geometries",

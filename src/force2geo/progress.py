@@ -13,9 +13,9 @@ _SECONDS = 60.0
 
 
 class Progress:
-    """Progress of `total` pieces of work, `done` of them before; a context manager."""
+    """Progress of `total` pieces of work, None where nobody knows, `done` before; a context."""
 
-    def __init__(self, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, total: int | None, unit: str, done: int = 0) -> None:
         self.total, self.unit, self.done, self._before = total, unit, done, done
         self._begun = self._told = time.monotonic()
         self._bar: Any = None
@@ -45,8 +45,9 @@ class Progress:
             return
         self._told = now
         rate = 60 * (self.done - self._before) / (now - self._begun)
+        whole = "" if self.total is None else f" of {self.total}"
         print(
-            f"{self.done} of {self.total} {self.unit}s, {rate:.1f} a minute{more()}",
+            f"{self.done}{whole} {self.unit}s, {rate:.1f} a minute{more()}",
             file=sys.stderr,
             flush=True,
         )

@@ -123,7 +123,7 @@ class Model:
         states = np.array(check_all(self, frames), dtype=int).reshape(-1, 2)
         sizes = np.array([len(atoms) for atoms in frames], dtype=int)
         total = int(sizes.sum())
-        threads = self._sharers(len(frames), total)
+        threads = self.sharers(len(frames), total)
 
         def compute(chosen: np.ndarray) -> list[dict[str, Any]]:
             return self._rows(network, [frames[i] for i in chosen], states[chosen], totals)
@@ -139,7 +139,7 @@ class Model:
                 results[index] = row | ({"atoms": frames[index]} if given[index][1] else {})
         return results
 
-    def _sharers(self, molecules: int, atoms: int) -> int:
+    def sharers(self, molecules: int, atoms: int) -> int:
         """Return how many threads are to share molecules with so many atoms in all."""
         threads = torch.get_num_threads()
         on_cpu = torch.device(self.device).type == "cpu"

@@ -82,19 +82,25 @@ def of_rdkit(molecule: Any) -> Structure | str:
 def write(path: Path, structures: Sequence[Structure], notes: Sequence[dict[str, Any]]) -> None:
     """Write structures where they are now, each with its notes as properties."""
     from rdkit import Chem
-    from rdkit.Geometry import Point3D
 
     with Chem.SDWriter(str(path)) as writer:
         writer.SetKekulize(False)
         writer.SetForceV3000(any(len(one.numbers) > 999 for one in structures))
         for structure, note in zip(structures, notes, strict=True):
-            molecule = _as_rdkit(structure)
-            conformer = molecule.GetConformer()
-            for index, place in enumerate(structure.positions):
-                conformer.SetAtomPosition(index, Point3D(*(float(value) for value in place)))
-            for key, value in note.items():
-                molecule.SetProp(key, _plain(value))
-            writer.write(molecule)
+            writer.write(record(structure, note))
+
+
+def record(structure: Structure, note: dict[str, Any]) -> Any:
+    """Return the RDKit molecule of a structure where it is now, with its notes as properties."""
+    from rdkit.Geometry import Point3D
+
+    molecule = _as_rdkit(structure)
+    conformer = molecule.GetConformer()
+    for index, place in enumerate(structure.positions):
+        conformer.SetAtomPosition(index, Point3D(*(float(value) for value in place)))
+    for key, value in note.items():
+        molecule.SetProp(key, plain(value))
+    return molecule
 
 
 def _as_rdkit(structure: Structure) -> Any:
@@ -115,11 +121,11 @@ def _as_rdkit(structure: Structure) -> Any:
     if structure.fixed is not None:
         columns["move_mask"] = ~structure.fixed
     for key, value in {**structure.properties, **columns}.items():
-        molecule.SetProp(re.sub(r"[<>\s]+", "_", key), _plain(value))
+        molecule.SetProp(re.sub(r"[<>\s]+", "_", key), plain(value))
     return molecule
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """Return a property's text: an empty line, or `$$$$`, would end the property or the record."""
     if isinstance(value, np.ndarray):
         value = json.dumps(value.tolist())

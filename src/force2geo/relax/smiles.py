@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.errors import UserError
-from force2geo.relax.structures import text_lines
+from force2geo.relax.structures import Lost, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,28 +69,35 @@ def table(text: str, path: Path) -> Iterator[Row]:
         yield smiles, ((row[title] or "").strip() if title else "") or smiles, more
 
 
-def embedded(rows: Iterable[Row], seed: int) -> Iterator[Structure | str]:
+def embedded(rows: Iterable[Row], seed: int) -> Iterator[Structure | Lost]:
     """Give each SMILES as a structure with hydrogens, or why there is none."""
+    for row in rows:
+        yield structure_of(row, seed)
+
+
+def structure_of(row: Row, seed: int) -> Structure | Lost:
+    """Return a SMILES as a structure with hydrogens, or why there is none."""
     from rdkit import Chem
 
     from force2geo.relax.sdf import of_rdkit
 
-    for smiles, name, more in rows:
-        molecule = Chem.MolFromSmiles(smiles)
-        if molecule is None or not molecule.GetNumAtoms():
-            yield f"'{smiles}' is not a SMILES"
-            continue
-        if any(not atom.GetAtomicNum() for atom in molecule.GetAtoms()):
-            yield f"'{smiles}' has an atom that is no element"
-            continue
-        molecule = Chem.AddHs(molecule)
-        if not _embed(molecule, seed):
-            yield f"no conformer of '{smiles}' could be made"
-            continue
-        molecule.SetProp("_Name", name)
-        for key, value in more.items():
-            molecule.SetProp(key, value)
-        yield of_rdkit(molecule)
+    smiles, name, more = row
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or not molecule.GetNumAtoms():
+        return Lost(f"'{smiles}' is not a SMILES", name, smiles)
+    if any(not atom.GetAtomicNum() for atom in molecule.GetAtoms()):
+        return Lost(f"'{smiles}' has an atom that is no element", name, smiles)
+    molecule = Chem.AddHs(molecule)
+    if not _embed(molecule, seed):
+        return Lost(f"no conformer of '{smiles}' could be made", name, smiles)
+    molecule.SetProp("_Name", name)
+    for key, value in more.items():
+        molecule.SetProp(key, value)
+    found = of_rdkit(molecule)
+    if isinstance(found, str):
+        return Lost(found, name, smiles)
+    found.smiles = smiles
+    return found
 
 
 def _embed(molecule: Any, seed: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     Notes = Sequence[dict[str, Any]]
@@ -35,7 +35,8 @@ class Structure:
 
     `kept` is the RDKit molecule (SDF, SMILES) or ASE atoms it came as, with all its properties.
     `charge` in e and `multiplicity` are of the whole, `bonds` (k,2) the atoms bonded where the file
-    says so, `fixed` (n,3) the coordinates that may not move.
+    says so, `fixed` (n,3) the coordinates that may not move, `smiles` what the geometry was made
+    of.
     """
 
     place: int
@@ -46,6 +47,7 @@ class Structure:
     multiplicity: int = 1
     bonds: np.ndarray | None = None
     fixed: np.ndarray | None = None
+    smiles: str = ""
 
     @property
     def name(self) -> str:
@@ -80,18 +82,38 @@ class Structure:
         return moved
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What is at a `place` (from 1) of a file in vain, why, and what it is called there."""
+
+    reason: str
+    name: str = ""
+    smiles: str = ""
+    place: int = 0
+
+
 def read_structures(path: Path, seed: int = 7) -> tuple[list[Structure], list[tuple[int, str]]]:
-    """Return the structures of a file, in order, and place and reason of those it has in vain.
+    """Return the structures of a file, in order, and place and reason of those it has in vain."""
+    structures: list[Structure] = []
+    lost: list[tuple[int, str]] = []
+    for one in each_structure(path, seed):
+        if isinstance(one, Lost):
+            lost.append((one.place, one.reason))
+        else:
+            structures.append(one)
+    return structures, lost
+
+
+def each_structure(path: Path, seed: int = 7) -> Iterator[Structure | Lost]:
+    """Give what a file holds, one after the other.
 
     The file may be packed by gzip, and its name in any case.
     """
-    from rdkit import rdBase
-
     from force2geo.relax import sdf, smiles, xyz
 
     kind = _kind(path)
     text = _text(path)
-    found: Iterator[Structure | str]
+    found: Iterator[Structure | Lost | str]
     if kind == "sdf":
         found = sdf.read(text)
     elif kind == "xyz":
@@ -99,18 +121,29 @@ def read_structures(path: Path, seed: int = 7) -> tuple[list[Structure], list[tu
     else:
         rows = smiles.lines(text) if kind == "smiles" else smiles.table(text, path)
         found = smiles.embedded(rows, seed)
+    yield from in_places(found)
+
+
+def in_places(found: Iterable[Structure | Lost | str]) -> Iterator[Structure | Lost]:
+    """Give structures with their places, and why there is none at a place."""
+    from rdkit import rdBase
+
     _silence = rdBase.BlockLogs()  # the reasons here say it
-    structures: list[Structure] = []
-    lost: list[tuple[int, str]] = []
     for place, one in enumerate(found, start=1):
         if isinstance(one, str):
-            lost.append((place, one))
+            yield Lost(one, place=place)
+        elif isinstance(one, Lost):
+            yield replace(one, place=place)
         elif reason := _why_none(one):
-            lost.append((place, reason))
+            yield Lost(reason, one.name, one.smiles, place)
         else:
             one.place = place
-            structures.append(one)
-    return structures, lost
+            yield one
+
+
+def is_structure_file(name: str) -> bool:
+    """Say whether a name is that of a file which could hold structures."""
+    return name.lower().removesuffix(".gz").endswith(SUFFIXES_IN)
 
 
 def write_structures(

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 
 from force2geo.potentials.batch import by_size
-from force2geo.potentials.domain import Domain, Neighbourhood
+from force2geo.potentials.domain import REFERENCES, Domain, Neighbourhood
 
 if TYPE_CHECKING:
     from force2geo.potentials.models import Network
     from force2geo.train.loader import Dataset
 
-_MOLECULES, _BATCH_ATOMS = 20_000, 4096
+_MOLECULES, _BATCH_ATOMS = 4 * REFERENCES, 4096
 
 
 def domain_of(network: Network, train: Dataset, errors: dict[str, float]) -> dict[str, Any]:
     """Return what a checkpoint keeps of a training set: `Domain.plain`.
 
-    Features are those of at most 20,000 molecules, evenly spaced. `errors` are of the validation
+    Features are those of at most 4,096 molecules, evenly spaced. `errors` are of the validation
     set.
     """
     sizes = train.sizes()

@@ -1,0 +1,1 @@
+"""Properties of molecules that users bring: models, how far they can be trusted, tables."""

@@ -1,0 +1,87 @@
+"""Models that come with the package, each a card and its checkpoints (`weights/README.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from force2geo.errors import UserError
+from force2geo.files import hash_file, read_json
+from force2geo.settings import read, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How far a model was off on molecules that it never saw."""
+
+    mae: float = setting("mean absolute error", least=0)
+    unit: str = setting("its unit")
+    molecules: int = setting("how many it was measured on", least=1)
+    on: str = setting("which molecules these are")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person is to know before using a model."""
+
+    title: str = setting("what it is, in a line")
+    files: dict[str, str] = setting("its checkpoints and their hashes")
+    data: str = setting("what it was trained on, with source and licence")
+    level: str = setting("level of theory of what it was trained on")
+    geometry: str = setting("which geometries it wants")
+    errors: dict[str, Measured] = setting("by property, on molecules it never saw")
+    limits: tuple[str, ...] = setting("what it is not for")
+    licence: str = setting("of the weights")
+    made_by: str = setting("the command that makes it again")
+
+
+def cards(folder: Path | None = None) -> dict[str, Card]:
+    """Return the cards of a folder, the package's own without one, by the models' names."""
+    place = FOLDER if folder is None else folder
+    return {
+        path.stem: read(Card, read_json(path, "a model's card, JSON"), str(path))
+        for path in sorted(place.glob("*.json"))
+    }
+
+
+def checkpoints(name: str, folder: Path | None = None) -> list[Path]:
+    """Return the checkpoints of a model; `UserError` where one is not what its card says."""
+    place = FOLDER if folder is None else folder
+    found = []
+    for file, digest in cards(place)[name].files.items():
+        path = place / file
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; the card of '{name}' names it")
+        if hash_file(path) != digest:
+            raise UserError(f"{path}: not the file that the card of '{name}' names: install anew")
+        found.append(path)
+    return found
+
+
+def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path]:
+    """Return the checkpoints that are meant by files and names of models, or by properties alone.
+
+    Without `models` they are those of the model in the box that predicts all the properties.
+    """
+    known = cards()
+    if models:
+        found: list[Path] = []
+        for model in models:
+            found += checkpoints(str(model)) if str(model) in known else [Path(model)]
+        return found
+    give = "give --model MODEL.pt, a checkpoint that `force2geo train` made for a property"
+    if not properties:
+        raise UserError(f"no property asked for: give --property NAME, or {give}")
+    able = [name for name, card in known.items() if set(properties) <= set(card.errors)]
+    asked = " and ".join(properties)
+    if not able:
+        raise UserError(f"no model that predicts {asked} comes with this version: {give}")
+    if len(able) > 1:
+        raise UserError(f"{', '.join(able)} predict {asked}: choose one, --model {able[0]} say")
+    return checkpoints(able[0])

@@ -1,0 +1,1 @@
+"""Models that come with the package: README.md in this folder says how one is put here."""
