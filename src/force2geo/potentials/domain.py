@@ -67,12 +67,14 @@ class Neighbourhood:
 class Domain:
     """What there was to learn from, and how well it was learnt.
 
-    `atoms` are the fewest and the most of a training molecule; `errors` by target the absolute
+    `atoms` are the fewest and the most of a training molecule, `heavy` those of other elements than
+    hydrogen; `errors` by target the absolute
     error that 95 % of the validation set do not exceed, in its unit; `neighbourhood` is None where
     the network has no features of its atoms.
     """
 
     atoms: tuple[int, int]
+    heavy: tuple[int, int]
     errors: dict[str, float]
     neighbourhood: Neighbourhood | None = None
 
@@ -80,13 +82,16 @@ class Domain:
         """Return it as a checkpoint keeps it: numbers and tensors."""
         near = self.neighbourhood
         kept = None if near is None else dict(vars(near))
-        return {"atoms": list(self.atoms), "errors": dict(self.errors), "neighbourhood": kept}
+        sizes = {"atoms": list(self.atoms), "heavy": list(self.heavy)}
+        return {**sizes, "errors": dict(self.errors), "neighbourhood": kept}
 
     @classmethod
     def of_plain(cls, values: dict[str, Any]) -> Domain:
         """Return what a checkpoint keeps; `UserError` where it is something else."""
         try:
-            least, most = (int(count) for count in values["atoms"])
+            atoms, heavy = (
+                (int(least), int(most)) for least, most in (values["atoms"], values["heavy"])
+            )
             errors = {str(name): float(error) for name, error in values["errors"].items()}
             near = values["neighbourhood"]
             known = None if near is None else Neighbourhood(**near)
@@ -94,7 +99,7 @@ class Domain:
             raise UserError(
                 f"checkpoint: what it says of its training set is none ({error})"
             ) from None
-        return cls((least, most), errors, known)
+        return cls(atoms, heavy, errors, known)
 
 
 def quantile(errors: Tensor) -> float:

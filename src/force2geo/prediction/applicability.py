@@ -23,16 +23,19 @@ _SPREAD = (0.5, 1.0)  # of the error that 95 % of validation do not exceed: at t
 
 
 def judged(
-    ensemble: Ensemble, atoms: int, values: Mapping[str, np.ndarray], distances: np.ndarray
+    ensemble: Ensemble,
+    numbers: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    distances: np.ndarray,
 ) -> tuple[str, str]:
-    """Return the word for a molecule with so many atoms, and why; no reason where it is in.
+    """Return the word for a molecule of elements (n,), and why; no reason where it is in.
 
     `values` by property (K,) are what its models say, `distances` (M,) how far it is from the
     training set of each model.
     """
     domains = [model.domain for model in ensemble.models]
     told = [
-        *_size(atoms, [domain for domain in domains if domain is not None]),
+        *_size(numbers, [domain for domain in domains if domain is not None]),
         *_distance(distances),
         *_spread(ensemble, values, domains),
     ]
@@ -48,15 +51,21 @@ def worse(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
     return word, "; ".join(reason for _, reason in (other, one) if reason)
 
 
-def _size(atoms: int, domains: list[Domain]) -> list[tuple[str, str]]:
+def _size(numbers: np.ndarray, domains: list[Domain]) -> list[tuple[str, str]]:
     if not domains:
         return []
-    least = max(domain.atoms[0] for domain in domains)
-    most = min(domain.atoms[1] for domain in domains)
-    if least <= atoms <= most:
-        return []
-    word = EDGE if least / _STRETCH <= atoms <= most * _STRETCH else OUTSIDE
-    return [(word, f"{atoms} atoms, training had {least} to {most}")]
+    told = []
+    for what, count, ranges in (
+        ("atoms", len(numbers), [domain.atoms for domain in domains]),
+        ("heavy atoms", int((numbers > 1).sum()), [domain.heavy for domain in domains]),
+    ):
+        least, most = max(low for low, _ in ranges), min(high for _, high in ranges)
+        if not least <= count <= most:
+            near = least / _STRETCH <= count <= most * _STRETCH
+            told.append(
+                (EDGE if near else OUTSIDE, f"{count} {what}, training had {least} to {most}")
+            )
+    return told
 
 
 def _distance(distances: np.ndarray) -> list[tuple[str, str]]:

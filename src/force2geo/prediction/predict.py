@@ -106,7 +106,7 @@ def _answered(
             name: applicability.spread_of(values) for name, values in own.items() if len(values) > 1
         }
         row.distance = applicability.far_off(apart)
-        word = applicability.judged(ensemble, len(structure.numbers), own, apart)
+        word = applicability.judged(ensemble, structure.numbers, own, apart)
         row.applicability, row.reason = applicability.worse(word, (row.applicability, row.reason))
     return rows
 

@@ -12,12 +12,12 @@ from force2geo.potentials.domain import REFERENCES, Domain, Neighbourhood
 
 if TYPE_CHECKING:
     from force2geo.potentials.models import Network
-    from force2geo.train.loader import Dataset
+    from force2geo.train.molecules import Molecules
 
 _MOLECULES, _BATCH_ATOMS = 4 * REFERENCES, 4096
 
 
-def domain_of(network: Network, train: Dataset, errors: dict[str, float]) -> dict[str, Any]:
+def domain_of(network: Network, train: Molecules, errors: dict[str, float]) -> dict[str, Any]:
     """Return what a checkpoint keeps of a training set: `Domain.plain`.
 
     Features are those of at most 4,096 molecules, evenly spaced. `errors` are of the validation
@@ -34,4 +34,9 @@ def domain_of(network: Network, train: Dataset, errors: dict[str, float]) -> dic
             break
         parts.append(features.cpu())
     found = Neighbourhood.of(torch.cat(parts)) if parts else None
-    return Domain((int(sizes.min()), int(sizes.max())), errors, found).plain()
+    atoms, heavy = _range(sizes), _range(train.heavy_atoms())
+    return Domain(atoms, heavy, errors, found).plain()
+
+
+def _range(counts: np.ndarray) -> tuple[int, int]:
+    return int(counts.min()), int(counts.max())

@@ -106,6 +106,11 @@ class Molecules:
         """Return (M,) numbers of atoms."""
         return self.ptr.diff().cpu().numpy()
 
+    def heavy_atoms(self) -> np.ndarray:
+        """Return (M,) numbers of atoms that are no hydrogen."""
+        before = torch.cat([self.ptr.new_zeros(1), (self.atomic_numbers > 1).cumsum(0)])
+        return before[self.ptr].diff().cpu().numpy()
+
     def ids(self) -> np.ndarray:
         """Return (M,) CIDs as bytes."""
         return self.cid
