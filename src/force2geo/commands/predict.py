@@ -86,12 +86,16 @@ def _write(args: argparse.Namespace, rows: Iterable[Prediction], question: Quest
     from force2geo.prediction import output
     from force2geo.progress import Progress
 
+    warned = False
     words, failures = Counter[str](), Counter[str]()
     with (
         Progress(None, "molecule") as progress,
         output.writer(args.out, question.ensemble) as target,
     ):
         for row in rows:
+            if row.values and row.structure and row.structure.smiles and not warned:
+                warned = True
+                _tell_of_geometries(question)
             target.write(row)
             words[row.applicability or "no molecule"] += 1
             if not row.values:
@@ -104,3 +108,17 @@ def _write(args: argparse.Namespace, rows: Iterable[Prediction], question: Quest
     if failures.total() == words.total():
         return 2
     return int(failures.total() > 0)
+
+
+def _tell_of_geometries(question: Question) -> None:
+    """Say where molecules of SMILES are given to a model that learnt on better geometries."""
+    import sys
+
+    learnt = question.ensemble.geometries() - {"rdkit"}
+    if learnt and question.relaxer is None:
+        names = " and ".join(sorted(learnt))
+        print(
+            f"SMILES are predicted at RDKit's conformers, the model learnt on {names} geometries: "
+            "--relax POTENTIAL.pt comes closer to them",
+            file=sys.stderr,
+        )

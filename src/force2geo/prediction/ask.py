@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from force2geo.errors import UserError
 from force2geo.prediction import shipped
 from force2geo.prediction.ensemble import Ensemble
@@ -71,7 +73,7 @@ def ask(molecules: Any, question: Question) -> Iterator[Prediction]:
 
 def _given(molecules: Any) -> Iterator[Structure | Lost]:
     if isinstance(molecules, Path) or (isinstance(molecules, str) and _is_file(molecules)):
-        return each_structure(Path(molecules), _SEED)
+        return each_structure(Path(molecules), _SEED, torch.get_num_threads())
     if isinstance(molecules, str):
         _check_smiles(molecules)
     if isinstance(molecules, str) or _is_molecule(molecules):

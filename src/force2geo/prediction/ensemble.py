@@ -76,6 +76,11 @@ class Ensemble:
                 raise UserError(f"{path}: a potential; give a model trained for a property")
         return cls(models, properties)
 
+    def geometries(self) -> set[str]:
+        """Return the geometries that the models were trained on, where their trainings say so."""
+        settings = [model.provenance.get("settings", {}) for model in self.models]
+        return {str(one["geometry"]) for one in settings if "geometry" in one}
+
     def refusal(self, structure: Structure) -> str:
         """Return why a model cannot answer for a molecule, nothing if all can."""
         state = structure.charge, structure.multiplicity

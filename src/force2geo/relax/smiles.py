@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from force2geo.relax.structures import Lost, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from force2geo.relax.structures import Structure
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
 _NAMES = ("name", "title", "id", "cid", "compound")
+_AHEAD = 16  # molecules of each thread that may wait to be taken
+_SECONDS = 60  # for one try at a conformer
 _APART = 3.0  # Å between fragments' boxes: a van der Waals contact
 
 
@@ -69,10 +74,26 @@ def table(text: str, path: Path) -> Iterator[Row]:
         yield smiles, ((row[title] or "").strip() if title else "") or smiles, more
 
 
-def embedded(rows: Iterable[Row], seed: int) -> Iterator[Structure | Lost]:
-    """Give each SMILES as a structure with hydrogens, or why there is none."""
-    for row in rows:
-        yield structure_of(row, seed)
+def embedded(rows: Iterable[Row], seed: int, threads: int = 1) -> Iterator[Structure | Lost]:
+    """Give each SMILES as a structure with hydrogens, or why there is none.
+
+    `threads` make them, a few ahead of what is asked for; RDKit lets go of Python meanwhile.
+    """
+    if threads == 1:
+        for row in rows:
+            yield structure_of(row, seed)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Structure | Lost]] = deque()
+        try:
+            for row in rows:
+                ahead.append(pool.submit(structure_of, row, seed))
+                if len(ahead) > _AHEAD * threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def structure_of(row: Row, seed: int) -> Structure | Lost:
@@ -89,7 +110,8 @@ def structure_of(row: Row, seed: int) -> Structure | Lost:
         return Lost(f"'{smiles}' has an atom that is no element", name, smiles)
     molecule = Chem.AddHs(molecule)
     if not _embed(molecule, seed):
-        return Lost(f"no conformer of '{smiles}' could be made", name, smiles)
+        why = f"no conformer of '{smiles}' could be made in two tries of at most {_SECONDS} s"
+        return Lost(why, name, smiles)
     molecule.SetProp("_Name", name)
     for key, value in more.items():
         molecule.SetProp(key, value)
@@ -112,9 +134,7 @@ def _embed(molecule: Any, seed: int) -> bool:
     positions = np.zeros((molecule.GetNumAtoms(), 3))
     right = 0.0
     for fragment, own in zip(fragments, atoms, strict=True):
-        if AllChem.EmbedMolecule(fragment, randomSeed=seed) != 0 and (
-            AllChem.EmbedMolecule(fragment, randomSeed=seed, useRandomCoords=True) != 0
-        ):
+        if not any(_conformer(fragment, seed, randomly) for randomly in (False, True)):
             return False
         AllChem.MMFFOptimizeMolecule(fragment)
         places = fragment.GetConformer().GetPositions()
@@ -130,3 +150,14 @@ def _embed(molecule: Any, seed: int) -> bool:
         conformer.SetPositions(np.ascontiguousarray(positions))
         molecule.AddConformer(conformer)
     return True
+
+
+def _conformer(fragment: Any, seed: int, randomly: bool) -> bool:
+    """Give a fragment an ETKDG conformer, from random places or not, and say whether it has."""
+    from rdkit.Chem import rdDistGeom
+
+    options = rdDistGeom.ETKDGv2()
+    options.useMacrocycleTorsions = options.useMacrocycle14config = True
+    options.randomSeed, options.useRandomCoords = seed, randomly
+    options.timeout = _SECONDS
+    return bool(rdDistGeom.EmbedMolecule(fragment, options) == 0)

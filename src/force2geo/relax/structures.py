@@ -104,10 +104,11 @@ def read_structures(path: Path, seed: int = 7) -> tuple[list[Structure], list[tu
     return structures, lost
 
 
-def each_structure(path: Path, seed: int = 7) -> Iterator[Structure | Lost]:
+def each_structure(path: Path, seed: int = 7, threads: int = 1) -> Iterator[Structure | Lost]:
     """Give what a file holds, one after the other.
 
-    The file may be packed by gzip, and its name in any case.
+    The file may be packed by gzip, and its name in any case. Conformers of SMILES are made by
+    `threads`.
     """
     from force2geo.relax import sdf, smiles, xyz
 
@@ -120,7 +121,7 @@ def each_structure(path: Path, seed: int = 7) -> Iterator[Structure | Lost]:
         found = xyz.read(text)
     else:
         rows = smiles.lines(text) if kind == "smiles" else smiles.table(text, path)
-        found = smiles.embedded(rows, seed)
+        found = smiles.embedded(rows, seed, threads)
     yield from in_places(found)
 
 
