@@ -1,5 +1,6 @@
 """The wheel: what is in it, and that it trains, relaxes and predicts where it is installed."""
 
+import csv
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
+from force2geo.training_data.conformers import Conformers, Target, write_conformers
 from force2geo.training_data.packed import PackedWriter
 
 RECORD = {
@@ -68,12 +70,12 @@ def installed(wheel, tmp_path_factory):
     subprocess.run([*call, "--no-index", wheel], check=True, env=clean)
     Path(own, "others.pth").write_text(others + "\n")
 
-    def run(program, *arguments):
+    def run(program, *arguments, status=0):
         done = subprocess.run(
             [home / "venv" / "bin" / program, *map(str, arguments)],
             cwd=home, env=clean, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == status, done.stderr[-3000:]
         return done.stdout
 
     run.home = home
@@ -143,3 +145,38 @@ def test_it_trains_relaxes_and_predicts(installed):
     assert where.startswith(str(home)) and shape == [3, 3]
     # All snapshots are waters near -2000 eV, which the reference energies take.
     assert energy == pytest.approx(-2000, abs=20)
+
+
+GAPS = {key: value for key, value in RECORD.items() if key not in ("judged_on", "loss")} | {
+    "objective": "property", "target": "gap", "split": "random", "geometry": "dft", "mixed": False,
+}  # fmt: skip
+
+
+def test_it_predicts_properties(installed):
+    home = installed.home
+    cids = [f"{number:09d}" for number in range(8)]
+    positions = np.tile(WATER, (8, 1)) + 0.05 * np.random.default_rng(0).normal(size=(24, 3))
+    gap = {"gap": Target(7 + 0.1 * np.arange(8.0), "eV")}
+    write_conformers(home / "c.h5", Conformers(
+        cids, 3 * np.arange(9), np.tile([8, 1, 1], 8), gap,
+        dict.fromkeys(("dft", "hf", "rdkit"), positions), np.zeros(8, int), np.ones(8, int),
+    ))  # fmt: skip
+    parts = {"train": cids[:4], "val": cids[4:6], "test": cids[6:]}
+    (home / "selection.json").write_text(json.dumps({"random": parts}))
+    (home / "gap.json").write_text(json.dumps(GAPS))
+    (home / "gap").mkdir()
+    installed(
+        "force2geo", "train", "--settings", "gap.json", "--data", "c.h5", "--selection",
+        "selection.json", "--out", "gap/model.pt",
+    )  # fmt: skip
+    (home / "gaps.smi").write_text("O water\nCl acid\nO again\n")
+    arguments = "gaps.smi", "--property", "gap", "--model", "gap/model.pt", "--out", "gaps.csv"
+    done = installed("force2geo", "predict", *arguments, status=1)
+    rows = list(csv.DictReader((home / "gaps.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["water", "acid", "again"] and done == ""
+    # The mean of those trained on and what two epochs have added.
+    assert float(rows[0]["gap (eV)"]) == pytest.approx(7.15, abs=0.5)
+    assert rows[2]["gap (eV)"] == rows[0]["gap (eV)"] and rows[1]["gap (eV)"] == ""
+    assert rows[1]["reason"] == "the model has never seen Cl"
+    assert rows[0]["applicability"] in ("in", "edge", "outside")
+    assert "no model comes with this version" in installed("force2geo", "models")
