@@ -84,9 +84,10 @@ def test_python_snippets_run(readme, as_demo, monkeypatch):
     monkeypatch.setattr(Model, "export", export)
     names = {}
     snippets = blocks(readme, "python")
-    assert len(snippets) == 6
+    assert len(snippets) == 7
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)
+    assert names["row"].name == "CO" and "gap" in names["row"].values
     assert names["result"]["forces"].shape == (9, 3) and len(exported) == 1
     assert names["shard"]["000000176"].stages["dft_1st"].gradients.shape[2] == 3
     assert names["ethanol"].get_potential_energy() == pytest.approx(
@@ -168,6 +169,13 @@ def test_force2geo_commands_are_valid_and_relax_as_said(readme, as_demo, monkeyp
             1 if words[2] == "out.sdf" else 2
         )
         assert written.count("<finish_status>") == words.count("--finish")
+    predictions = [words[1:] for words in given if words[1] == "predict"]
+    assert [words.count("--relax") for words in predictions] == [0, 0, 1]
+    for words in predictions:
+        # The small potential may take a molecule apart or away: then there is no number.
+        assert main(words) in (0, 1) + (2,) * words.count("--relax"), words
+    assert len((as_demo / "gaps.csv").read_text().splitlines()) == 3
+    assert (as_demo / "gaps.sdf").read_text().count("<status>") == 1
     # The two directions of the published format, the way out first.
     inward, outward = (words[1:] for words in given if words[1] == "published")
     assert main(outward) == 0
