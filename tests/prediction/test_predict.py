@@ -212,7 +212,7 @@ def test_a_potential_that_gives_no_numbers_stops_nothing(make, potential):
 
 
 def test_molecules_stream(make):
-    """Of molecules without end the first rows come before more than a group are taken."""
+    """Of molecules without end the first rows come before more than a group is taken."""
     question = Question.of([make("m.pt")], ["gap"], batch_atoms=6)
     taken = itertools.count()
     one = smiles.structure_of(("O", "water", {}), 7)
@@ -220,6 +220,7 @@ def test_molecules_stream(make):
     def endless():
         while True:
             place = next(taken)
+            assert place < 1000
             yield replace(one, place=place) if place % 5 else Lost("odd", place=place)
 
     rows = predictions(endless(), question.ensemble, None, question.batch_atoms)
