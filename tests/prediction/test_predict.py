@@ -197,7 +197,7 @@ def test_a_molecule_that_became_another_is_outside(make, potential):
 
 
 def test_a_potential_that_gives_no_numbers_stops_nothing(make, potential):
-    question = Question.of([make("m.pt")], relax=potential, device="cpu", batch_atoms=12)
+    question = Question.of([make("m.pt")], relax=potential, device="cpu", batch_atoms=48)
 
     def broken(batch):
         nothing = torch.full_like(batch.positions, torch.nan)
@@ -225,7 +225,7 @@ def test_molecules_stream(make):
 
     rows = predictions(endless(), question.ensemble, None, question.batch_atoms)
     places = [row.place for row in itertools.islice(rows, 100)]
-    assert places == list(range(100)) and next(taken) <= 100 + 48
+    assert places == list(range(100)) and next(taken) <= 100 + 12
 
 
 def test_threads_make_the_same_conformers_in_the_same_order():

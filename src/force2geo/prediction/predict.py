@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from force2geo.prediction.relaxing import Relaxer
 
 PREDICTED, LEFT_OUT, REFUSED, FAILED = "predicted", "left out", "refused", "failed"
-_GROUP = 8  # batches that are in memory at once
+_GROUP = 2  # batches that are in memory at once
 
 
 @dataclass
