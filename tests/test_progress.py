@@ -22,3 +22,12 @@ def test_the_rate_is_of_what_was_done_since_the_beginning(monkeypatch, capsys):
         now[0] += 60.0
         work.alive(lambda: ", 3 move")
     assert capsys.readouterr().err == "103 of 200 molecules, 15.2 a minute, 3 move\n"
+
+
+def test_work_without_an_end_in_sight_is_told_without_one(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress(None, "molecule") as work:
+        now[0] += 120.0
+        work.update(40)
+    assert capsys.readouterr().err == "40 molecules, 20.0 a minute\n"
