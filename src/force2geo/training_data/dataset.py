@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from force2geo.store.level import Level
 
 _CHUNK = 1 << 20
+# Bytes of the parts that object stores take checksums of.
+_PART = 8 << 20
 
 
 class File(NamedTuple):
-    """A published file, `path` below the data set's folder, of `size` bytes and this SHA-256."""
+    """A published file, `path` below the data set's folder: its size in bytes and its checksum.
+
+    None is what its publishers do not tell. An MD5 that ends in `-N` is that of the MD5s of N parts
+    of 8 MiB, as object stores give it (an ETag).
+    """
 
     path: str
-    size: int
-    sha256: str
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ class DataSet(ABC):
 
     Settings: ClassVar[type]
     about: ClassVar[About]
-    needs: ClassVar[tuple[str, ...]] = ()
-    """What it reads of the run's own results: `store`, `selection`."""
+    needs: tuple[str, ...] = ()
+    """What it reads of the run's own results, by its settings: `store`, `selection`."""
     kinds: ClassVar[tuple[str, ...]]
     """What it can be read as: `snapshots`, `molecules`."""
     units: ClassVar[dict[str, str]] = {}
@@ -144,15 +151,28 @@ class DataSet(ABC):
                     f"{self.about.source}, put {file.path} into {self.folder()}"
                 )
             size = path.stat().st_size
-            if size != file.size:
+            if file.size not in (None, size):
                 raise UserError(f"{path}: {size} bytes, published are {file.size}; fetch it again")
-            if _sha256(path) != file.sha256:
+            if file.sha256 is not None and _digest(path, "sha256") != file.sha256:
                 raise UserError(f"{path}: another SHA-256 than the published file's")
+            if file.md5 is not None:
+                found = _md5_of_parts(path) if "-" in file.md5 else _digest(path, "md5")
+                if found != file.md5:
+                    raise UserError(f"{path}: another MD5 than the published file's")
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path, name: str) -> str:
+    digest = hashlib.new(name, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _md5_of_parts(path: Path) -> str:
+    parts = []
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            parts.append(hashlib.md5(part, usedforsecurity=False).digest())
+    whole = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
+    return f"{whole}-{len(parts)}"
