@@ -103,7 +103,6 @@ class NablaDFTSettings:
     validation: float = setting(
         "share of the training molecules to validate on", 0.05, above=0, below=1
     )
-    validation_seed: int = setting("draws the molecules to validate on", 0, least=0)
     orbitals: bool = setting(
         f"homo, lumo and gap of molecules, from {_SUMMARY}; without it they have none", False
     )
@@ -208,7 +207,7 @@ class NablaDFT(DataSet):
             if part == "train":
                 known = np.unique(_keys(path) // _MOST_CONFORMATIONS)
                 count = max(1, round(self.settings.validation * len(known)))
-                order = np.random.default_rng(self.settings.validation_seed).permutation(known)
+                order = np.random.default_rng(self.seed).permutation(known)
                 held = set(order[:count].tolist())
             yield part, path, held
 

@@ -103,6 +103,8 @@ class DataSet(ABC):
     """What it can be read as: `snapshots`, `molecules`."""
     units: ClassVar[dict[str, str]] = {}
     """The units of its molecules' targets."""
+    seed: int = 0
+    """What it draws with: the run's."""
 
     def __init__(self, settings: Any, paths: dict[str, Path] | None = None) -> None:
         self.settings, self.paths = settings, paths or {}
@@ -126,7 +128,10 @@ class DataSet(ABC):
         raise NotImplementedError
 
     def splits(self) -> dict[str, dict[str, list[str]]]:
-        """Return its own splits of molecules, each a list of names by part; none by default."""
+        """Return its own splits of molecules, each a list of names by part; none by default.
+
+        Asked for once its molecules have been read.
+        """
         return {}
 
     def level_references(self) -> dict[Level, np.ndarray] | None:
@@ -153,26 +158,16 @@ class DataSet(ABC):
             size = path.stat().st_size
             if file.size not in (None, size):
                 raise UserError(f"{path}: {size} bytes, published are {file.size}; fetch it again")
-            if file.sha256 is not None and _digest(path, "sha256") != file.sha256:
-                raise UserError(f"{path}: another SHA-256 than the published file's")
-            if file.md5 is not None:
-                found = _md5_of_parts(path) if "-" in file.md5 else _digest(path, "md5")
-                if found != file.md5:
-                    raise UserError(f"{path}: another MD5 than the published file's")
+            for name, published in (("sha256", file.sha256), ("md5", file.md5)):
+                if published is not None and _digest(path, name, "-" in published) != published:
+                    said = {"sha256": "SHA-256", "md5": "MD5"}[name]
+                    raise UserError(f"{path}: another {said} than the published file's")
 
 
-def _digest(path: Path, name: str) -> str:
-    digest = hashlib.new(name, usedforsecurity=False)
+def _digest(path: Path, name: str, of_parts: bool = False) -> str:
+    whole, parts = hashlib.new(name, usedforsecurity=False), 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _md5_of_parts(path: Path) -> str:
-    parts = []
-    with path.open("rb") as file:
-        while part := file.read(_PART):
-            parts.append(hashlib.md5(part, usedforsecurity=False).digest())
-    whole = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
-    return f"{whole}-{len(parts)}"
+        while chunk := file.read(_PART if of_parts else _CHUNK):
+            whole.update(hashlib.new(name, chunk).digest() if of_parts else chunk)
+            parts += 1
+    return f"{whole.hexdigest()}-{parts}" if of_parts else whole.hexdigest()
