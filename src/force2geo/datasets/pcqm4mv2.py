@@ -144,7 +144,8 @@ class PCQM4Mv2(DataSet):
             reading(path, f"OGB's archive, zip with {_TABLE}, a table of {', '.join(asked)}"),
             zipfile.ZipFile(path) as archive,
             archive.open(_TABLE) as packed,
-            gzip.open(cast("IO[bytes]", packed), "rt", newline="", encoding="utf-8") as file,
+            gzip.open(packed) as unpacked,
+            io.TextIOWrapper(cast("IO[bytes]", unpacked), encoding="utf-8", newline="") as file,
         ):
             lines = csv.reader(file)
             header = next(lines, [])
