@@ -78,3 +78,6 @@ def test_a_mirror_image_is_another_structure():
     order = [0, 3, 1, 4, 2]
     found = aligned(numbers[order], positions[order], numbers, positions)
     np.testing.assert_array_equal(np.array(order)[found], np.arange(5))
+    # Places that hold, but not of these elements.
+    exchanged = numbers[[0, 1, 3, 2, 4]]
+    assert aligned(exchanged, positions, numbers, positions).startswith("another structure")

@@ -45,7 +45,7 @@ def folder(tmp_path, relaxed, monkeypatch):
         (tmp_path / name).write_text("".join(texts))
     write_rows(tmp_path, rows)
     splits = {
-        "random_split": ([5, 0, 3], [1], [2, 4, 6, 7]),
+        "random_split": ([5, 0, 3], [1], [7, 2, 4, 6]),
         "random_test_split": ([3, 0], [2], [1]),
         "scaffold_split": ([0, 1, 2, 3], [4, 5], [6, 7]),
     }
@@ -96,7 +96,7 @@ def test_molecules_are_the_files(folder, relaxed):
 @pytest.mark.parametrize(
     ("entry", "train", "val", "test"),
     [
-        ({}, [6, 1, 4], [2], [3, 5, 7, 8]),
+        ({}, [6, 1, 4], [2], [8, 3, 5, 7]),
         ({"split": "scaffold"}, [1, 2, 3, 4], [5, 6], [7, 8]),
         # Places among those of the test part, as they follow each other in the files.
         ({"among": "test"}, [8, 3], [7], [5]),

@@ -106,6 +106,20 @@ def test_structures_follow_the_training_rows(archives, real):
     assert [one.name for one in again] == [one.name for one in found]
 
 
+def test_published_validation_molecules_have_no_structure(archives):
+    data = archives(published_validation=True, sample=6, validation=1)
+    found = list(data.molecules())
+    assert len(found) == 7
+    ethanol = found[-1]
+    assert ethanol.name == "pcqm4mv2-8" and ethanol.geometries == {}
+    assert ethanol.atomic_numbers.tolist() == [6, 6, 8] + 6 * [1]
+    assert ethanol.targets == {"gap": 7.5} and (ethanol.charge, ethanol.multiplicity) == (0, 1)
+    splits = data.splits()
+    assert splits["published"]["val"] == ["pcqm4mv2-8"] and splits["published"]["test"] == []
+    assert splits["published"]["train"] == [one.name for one in found[:-1]]
+    assert "pcqm4mv2-8" not in str(splits["random"])
+
+
 def test_parts_are_drawn_by_the_seed(archives):
     data = archives(seed=3)
     names = {one.name for one in data.molecules()}

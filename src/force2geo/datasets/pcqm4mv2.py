@@ -9,7 +9,6 @@ import tarfile
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
@@ -31,6 +30,7 @@ _STRUCTURES = File("pcqm4m-v2-train.sdf.tar.gz", md5="fd72bce606e7ddf36c2a832bad
 _TABLE = "pcqm4m-v2/raw/data.csv.gz"
 _SPLIT = "pcqm4m-v2/split_dict.pt"
 # Molecules of the published parts. Structures are there of `train` alone, and no gaps of the tests.
+_TRAIN, _VALID = 0, 1
 _COUNTS = {"train": 3_378_606, "valid": 73_545, "test-dev": 147_037, "test-challenge": 147_432}
 
 
@@ -38,7 +38,8 @@ _COUNTS = {"train": 3_378_606, "valid": 73_545, "test-dev": 147_037, "test-chall
 class PCQM4Mv2Settings:
     """Which of the molecules that have a structure, and how many of them are held out.
 
-    Those of the published validation and test parts have none, so that parts are drawn here.
+    Those of the published validation and test parts have none, so that parts are drawn here; the
+    published validation molecules can be had beside, as SMILES with gaps.
     """
 
     folder: str = setting(f"folder of {_ARCHIVE.path} and {_STRUCTURES.path}, as downloaded")
@@ -50,10 +51,18 @@ class PCQM4Mv2Settings:
     )
     validation: int = setting("of them, to validate on", 10_000, unit="molecules", least=1)
     test: int = setting("of them, to test on", 10_000, unit="molecules", least=1)
+    published_validation: bool = setting(
+        "reads the published validation molecules, too, which have no structure; they validate in "
+        "the split `published`",
+        False,
+    )
 
 
 class PCQM4Mv2(DataSet):
-    """The published training molecules, which alone have a geometry; names tell their rows."""
+    """The published training molecules, which alone have a geometry; names tell their rows.
+
+    A molecule without one has its atoms in the order of its SMILES, hydrogens behind.
+    """
 
     Settings = PCQM4Mv2Settings
     kinds = ("molecules",)
@@ -81,64 +90,75 @@ class PCQM4Mv2(DataSet):
 
     def molecules(self) -> Iterator[Molecule]:
         """Yield the chosen molecules in the order of their rows."""
-        training = self._training()
-        wanted = np.zeros(len(training), dtype=bool)
-        wanted[np.concatenate(list(self._drawn().values()))] = True
-        path = self.folder() / _STRUCTURES.path
-        pairs = zip_longest(self._records(), self._rows(training))
-        for place, (record, row) in enumerate(pairs):
-            if record is None or row is None:
-                found = f"only {place}" if record is None else "more"
-                told = f"{len(training)} molecules are published"
-                raise UserError(f"{path}: has {found}, {told}; fetch it again")
-            if not wanted[place]:
+        part, wanted = self._published()
+        structures = part == _TRAIN
+        path, records_ = self.folder() / _STRUCTURES.path, self._records()
+        told = f"{_COUNTS['train']} molecules are published; fetch it again"
+        for row, smiles, gap in self._rows():
+            record = next(records_, None) if structures[row] else None
+            if structures[row] and record is None:
+                raise UserError(f"{path}: has only {structures[:row].sum()}, {told}")
+            if not wanted[row]:
                 continue
-            molecule = _molecule(record, *row)
+            molecule = _molecule(record, row, smiles, gap)
             if isinstance(molecule, Molecule):
                 yield molecule
             else:
                 self._reasons[molecule] += 1
-                self._lost.add(place)
+                self._lost.add(row)
+        if next(records_, None) is not None:
+            raise UserError(f"{path}: has more, {told}")
         for reason, count in self._reasons.most_common():
             self.notes.append(f"{count} molecules left out: {reason}")
 
     def splits(self) -> dict[str, dict[str, list[str]]]:
-        """Return the parts drawn, without molecules that could not be read."""
-        training = self._training()
+        """Return the parts drawn, and the published ones, without molecules that were left out."""
+        part, wanted = self._published()
+        splits = {"random": self._drawn(np.flatnonzero(part == _TRAIN))}
+        if self.settings.published_validation:
+            read = {"train": _TRAIN, "val": _VALID}
+            parts = {name: np.flatnonzero(wanted & (part == one)) for name, one in read.items()}
+            splits["published"] = parts | {"test": np.array([], dtype=np.int64)}
         return {
-            "random": {
-                part: [_name(training[place]) for place in places if place not in self._lost]
-                for part, places in self._drawn().items()
+            name: {
+                own: [_name(row) for row in rows if row not in self._lost]
+                for own, rows in parts.items()
             }
+            for name, parts in splits.items()
         }
 
-    def _drawn(self) -> dict[str, np.ndarray]:
-        """Return the places of each part's molecules among those with a structure, ascending."""
-        order = np.random.default_rng(self.seed).permutation(_COUNTS["train"])
+    def _drawn(self, structures: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each part's rows, ascending, of those with a structure."""
+        order = np.random.default_rng(self.seed).permutation(structures)
         held = np.cumsum([self.settings.validation, self.settings.test])
         val, test, train = np.split(order[: self.settings.sample], held)
         return {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
 
-    def _training(self) -> np.ndarray:
-        """Return the rows of the molecules that have a structure, ascending."""
+    def _published(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each row the place of its part in `_COUNTS`, and whether it is read."""
         path = self.folder() / _ARCHIVE.path
         with reading(path, f"OGB's archive, zip with {_SPLIT}"), zipfile.ZipFile(path) as archive:
-            content = archive.read(_SPLIT)
-        split = _load(content)
+            split = _load(archive.read(_SPLIT))
         if split is None:
-            note = f"{_SPLIT} could not be read without running code of it: the first rows count"
+            note = f"{_SPLIT} could not be read without running code of it: rows lie as published"
             if note not in self.notes:
                 self.notes.append(note)
-            return np.arange(_COUNTS["train"])
-        for part, count in _COUNTS.items():
-            found = len(split.get(part, ()))
-            if found != count:
-                raise UserError(f"{path}: {found} molecules in {part}, published are {count}")
-        return np.sort(np.asarray(split["train"], dtype=np.int64))
+            ends = np.cumsum([0, *_COUNTS.values()])
+            split = {part: np.arange(*ends[n : n + 2]) for n, part in enumerate(_COUNTS)}
+        part_of = np.full(sum(_COUNTS.values()), len(_COUNTS))
+        for place, (part, count) in enumerate(_COUNTS.items()):
+            rows = np.asarray(split.get(part, ()), dtype=np.int64)
+            if len(rows) != count:
+                raise UserError(f"{path}: {len(rows)} molecules in {part}, published are {count}")
+            part_of[rows] = place
+        wanted = self.settings.published_validation & (part_of == _VALID)
+        wanted[np.concatenate(list(self._drawn(np.flatnonzero(part_of == _TRAIN)).values()))] = True
+        return part_of, wanted
 
-    def _rows(self, training: np.ndarray) -> Iterator[tuple[int, str, str]]:
-        """Yield row, SMILES and gap, as texts, of the rows of molecules that have a structure."""
-        path, count, place = self.folder() / _ARCHIVE.path, 0, 0
+    def _rows(self) -> Iterator[tuple[int, str, str]]:
+        """Yield row, SMILES and gap, the last two as texts."""
+        path, count = self.folder() / _ARCHIVE.path, 0
+        told = sum(_COUNTS.values())
         asked = ("idx", "smiles", "homolumogap")
         with (
             reading(path, f"OGB's archive, zip with {_TABLE}, a table of {', '.join(asked)}"),
@@ -154,12 +174,10 @@ class PCQM4Mv2(DataSet):
                 row, smiles, gap = (line[at] if at < len(line) else "" for at in places)
                 if row != str(count):
                     raise ValueError(f"row {count} has the index '{row}'")
-                if place < len(training) and training[place] == count:
+                if count < told:
                     yield count, smiles, gap
-                    place += 1
                 count += 1
-        if count != sum(_COUNTS.values()):
-            told = sum(_COUNTS.values())
+        if count != told:
             raise UserError(f"{path}: {count} molecules in {_TABLE}, published are {told}")
 
     def _records(self) -> Iterator[bytes]:
@@ -197,11 +215,8 @@ def _load(content: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _molecule(record: bytes, row: int, smiles: str, gap: str) -> Molecule | str:
-    """Return a molecule of its structure and its row, or why it is left out."""
-    read = parse(record)
-    if isinstance(read, str):
-        return read
+def _molecule(record: bytes | None, row: int, smiles: str, gap: str) -> Molecule | str:
+    """Return a molecule of its structure, if it has one, and its row, or why it is left out."""
     try:
         value = float(gap)
     except ValueError:
@@ -211,6 +226,11 @@ def _molecule(record: bytes, row: int, smiles: str, gap: str) -> Molecule | str:
     graph = parse_smiles(smiles)
     if graph is None:
         return "RDKit cannot read its SMILES"
+    if record is None:
+        return _unrelaxed(_name(row), graph, value, smiles)
+    read = parse(record)
+    if isinstance(read, str):
+        return read
     heavy = sorted(atom.GetAtomicNum() for atom in graph.GetAtoms() if atom.GetAtomicNum() > 1)
     if heavy != sorted(number for number in read.numbers.tolist() if number > 1):
         return "its structure has other atoms than its SMILES"
@@ -222,6 +242,22 @@ def _molecule(record: bytes, row: int, smiles: str, gap: str) -> Molecule | str:
         smiles,
         charge=read.charge,
         multiplicity=read.multiplicity,
+    )
+
+
+def _unrelaxed(name: str, graph: Any, gap: float, smiles: str) -> Molecule:
+    """Return a molecule of its SMILES alone."""
+    from rdkit import Chem
+
+    atoms = Chem.AddHs(graph).GetAtoms()
+    return Molecule(
+        name,
+        np.array([atom.GetAtomicNum() for atom in atoms], dtype=np.uint8),
+        {},
+        {"gap": gap},
+        smiles,
+        charge=Chem.GetFormalCharge(graph),
+        multiplicity=1 + sum(atom.GetNumRadicalElectrons() for atom in atoms),
     )
 
 
