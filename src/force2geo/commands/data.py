@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     entry = read_settings(args.settings)
     if "from" not in entry:
         raise UserError(f"{args.settings}: 'from' is missing, the name of a data set")
-    needs = registry.find(entry["from"]).needs
+    needs = registry.build(entry).needs
     for option in ("store", "selection"):
         if bool(getattr(args, option)) != (option in needs):
             says = "needs" if option in needs else "takes no"

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
+
+    from force2geo.training_data.dataset import DataSet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,3 +42,16 @@ def run(args: argparse.Namespace) -> None:
     for key, about in asked["properties"].items():
         default = "required" if key in asked["required"] else f"default {about['default']}"
         print(f"setting {key}: {about['description']} ({default})")
+    if set(asked["required"]) <= {"folder"}:
+        for line in _files(
+            registry.build({"from": args.name, **dict.fromkeys(asked["required"], "")})
+        ):
+            print(line)
+
+
+def _files(data: DataSet) -> Iterator[str]:
+    """Yield what the set reads with its default settings, a line each."""
+    for file in data.files():
+        known = {"bytes": file.size, "SHA-256": file.sha256, "MD5": file.md5}
+        told = [f"{name} {value}" for name, value in known.items() if value is not None]
+        yield f"file {file.path}: {', '.join(told) or 'size and checksum are not published'}"

@@ -20,7 +20,7 @@ from force2geo.trajectory import PATH_STAGES
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -91,12 +91,7 @@ class PubChemQCR(DataSet):
         return [self.paths["selection"], *self._shards()]
 
     def _shards(self) -> list[Path]:
-        store, names = self.paths["store"], self.settings.shards
-        if names is None:
-            names = sorted(path.name.removesuffix(".lmdb") for path in store.glob("*.lmdb"))
-        if not names:
-            raise UserError(f"{store}: no shard (*.lmdb) in this folder")
-        return shard_files(store, list(names), ".lmdb")
+        return shards_of(self.paths["store"], self.settings.shards)
 
     def _chosen(self) -> Any:
         path, name = self.paths["selection"], self.settings.split
@@ -186,6 +181,15 @@ class PubChemQCR(DataSet):
         chosen = set(self._chosen())
         for trajectory in joined(self._shards(), PATH_STAGES, chosen):
             yield _molecule(trajectory)
+
+
+def shards_of(store: Path, names: Sequence[str] | None) -> list[Path]:
+    """Return the shards of a store that have these names, or all there are."""
+    if names is None:
+        names = sorted(path.name.removesuffix(".lmdb") for path in store.glob("*.lmdb"))
+    if not names:
+        raise UserError(f"{store}: no shard (*.lmdb) in this folder")
+    return shard_files(store, list(names), ".lmdb")
 
 
 def _molecule(trajectory: Trajectory) -> Molecule:

@@ -19,7 +19,7 @@ def data_settings(config: dict[str, Any], name: str, shards: list[str]) -> dict[
 
 def data_set_needs(config: dict[str, Any], name: str) -> tuple[str, ...]:
     """Return what an entry's data set reads of the run's own results."""
-    return registry.find(config["data"][name]["from"]).needs
+    return registry.build(config["data"][name]).needs
 
 
 def published_files(config: dict[str, Any], name: str) -> list[str]:

@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from force2geo.store.level import Level
 
 _CHUNK = 1 << 20
+# Bytes of the parts that object stores take checksums of.
+_PART = 8 << 20
 
 
 class File(NamedTuple):
-    """A published file, `path` below the data set's folder, of `size` bytes and this SHA-256."""
+    """A published file, `path` below the data set's folder: its size in bytes and its checksum.
+
+    None is what its publishers do not tell. An MD5 that ends in `-N` is that of the MD5s of N parts
+    of 8 MiB, as object stores give it (an ETag).
+    """
 
     path: str
-    size: int
-    sha256: str
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +97,14 @@ class DataSet(ABC):
 
     Settings: ClassVar[type]
     about: ClassVar[About]
-    needs: ClassVar[tuple[str, ...]] = ()
-    """What it reads of the run's own results: `store`, `selection`."""
+    needs: tuple[str, ...] = ()
+    """What it reads of the run's own results, by its settings: `store`, `selection`."""
     kinds: ClassVar[tuple[str, ...]]
     """What it can be read as: `snapshots`, `molecules`."""
     units: ClassVar[dict[str, str]] = {}
     """The units of its molecules' targets."""
+    seed: int = 0
+    """What it draws with: the run's."""
 
     def __init__(self, settings: Any, paths: dict[str, Path] | None = None) -> None:
         self.settings, self.paths = settings, paths or {}
@@ -119,7 +128,10 @@ class DataSet(ABC):
         raise NotImplementedError
 
     def splits(self) -> dict[str, dict[str, list[str]]]:
-        """Return its own splits of molecules, each a list of names by part; none by default."""
+        """Return its own splits of molecules, each a list of names by part; none by default.
+
+        Asked for once its molecules have been read.
+        """
         return {}
 
     def level_references(self) -> dict[Level, np.ndarray] | None:
@@ -144,15 +156,18 @@ class DataSet(ABC):
                     f"{self.about.source}, put {file.path} into {self.folder()}"
                 )
             size = path.stat().st_size
-            if size != file.size:
+            if file.size not in (None, size):
                 raise UserError(f"{path}: {size} bytes, published are {file.size}; fetch it again")
-            if _sha256(path) != file.sha256:
-                raise UserError(f"{path}: another SHA-256 than the published file's")
+            for name, published in (("sha256", file.sha256), ("md5", file.md5)):
+                if published is not None and _digest(path, name, "-" in published) != published:
+                    said = {"sha256": "SHA-256", "md5": "MD5"}[name]
+                    raise UserError(f"{path}: another {said} than the published file's")
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path, name: str, of_parts: bool = False) -> str:
+    whole, parts = hashlib.new(name, usedforsecurity=False), 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        while chunk := file.read(_PART if of_parts else _CHUNK):
+            whole.update(hashlib.new(name, chunk).digest() if of_parts else chunk)
+            parts += 1
+    return f"{whole.hexdigest()}-{parts}" if of_parts else whole.hexdigest()

@@ -68,7 +68,7 @@ def _set_apart(molecule: Any) -> None:
     conformer.SetPositions(np.ascontiguousarray(positions))
 
 
-def _connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Iterator[Any]:
+def connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Iterator[Any]:
     """Yield the structure with bonds by distance: RDKit's own rule, then ever shorter ones.
 
     Across small rings atoms come as close as bonded ones.
@@ -107,8 +107,8 @@ def embed_like(
     centres = Chem.FindMolChiralCenters(parse(text), True)
     mirrored = [] if centres else [embedded * np.array([-1.0, 1.0, 1.0])]
     own, images = Bonded.of_rdkit(molecule), [embedded, *mirrored]
-    for connected in _connected(atomic_numbers, reference):
-        found = closest(own, images, Bonded.of_rdkit(connected), reference)
+    for bonded in connected(atomic_numbers, reference):
+        found = closest(own, images, Bonded.of_rdkit(bonded), reference)
         if found is not None:
             return found
     return None

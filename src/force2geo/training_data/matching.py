@@ -111,6 +111,25 @@ def closest(
     deviation. None when the two are not bonded alike, or when their rings fit on each other in
     more ways than can be tried.
     """
+    end = _closest(moving, images, fixed, reference)
+    return None if end is None else end.positions
+
+
+def order(
+    moving: Bonded, positions: np.ndarray, fixed: Bonded, reference: np.ndarray
+) -> np.ndarray | None:
+    """Return for each atom (n,) of `reference` (n,3) Å the one of `positions` (n,3) Å it is.
+
+    They are paired as in `closest`, and None is returned as there.
+    """
+    end = _closest(moving, [positions], fixed, reference)
+    return None if end is None else np.array([end.pairs[atom] for atom in range(len(reference))])
+
+
+def _closest(
+    moving: Bonded, images: Sequence[np.ndarray], fixed: Bonded, reference: np.ndarray
+) -> _End | None:
+    """Return how an image lies closest, as `closest` says."""
     if len(moving.numbers) != len(fixed.numbers):
         return None
     names: dict[tuple[int, ...], int] = {}
@@ -120,10 +139,10 @@ def closest(
     for image, pairs in _starts(ours, theirs, ways, images, reference):
         ends.append(_settle(ours, theirs, image, reference, pairs))
         if ends[-1].deviation < _SAME:
-            return ends[-1].positions
+            return ends[-1]
     ends.sort(key=lambda end: end.deviation)
     improved = [_improve(ours, theirs, end, reference) for end in _distinct(ends)[:_IMPROVED]]
-    return min(improved, key=lambda end: end.deviation).positions if improved else None
+    return min(improved, key=lambda end: end.deviation, default=None)
 
 
 def _ways(ours: _Branches, theirs: _Branches) -> list[Pairs]:

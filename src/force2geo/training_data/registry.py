@@ -43,4 +43,6 @@ def build(entry: dict[str, Any], paths: dict[str, Path] | None = None) -> DataSe
     data_set = find(entry["from"])
     kind(entry)
     values = {key: value for key, value in entry.items() if key not in _COMMON}
-    return data_set(read(data_set.Settings, values, f"data set {entry['from']}"), paths)
+    data = data_set(read(data_set.Settings, values, f"data set {entry['from']}"), paths)
+    data.seed = entry.get("seed", data.seed)
+    return data
