@@ -162,7 +162,7 @@ def test_charge_states_are_packed_as_the_config_says(config):
         ),
         ({"models": {"painn": {"lmax": 2}}}, "models.painn: backbone painn: it takes no 'lmax'"),
         ({"models": {"x": {"cutoff": 1.0}}}, "models.x: backbone: unknown name 'x', choose one"),
-        ({"tables": ["table2", "table99"]}, "tables: there is no table 'table99', only table11"),
+        ({"tables": ["table2", "table99"]}, "tables: there is no table 'table99', only "),
         ({"figures": ["pie"]}, "figures: there is no figure 'pie', only atoms"),
         (
             {"models": {"schnet": {"variant": "published"}}},

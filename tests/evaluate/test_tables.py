@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from force2geo.errors import UserError
-from force2geo.evaluate.gaps import gap_table, sweep_table
 from force2geo.evaluate.table import frame, published, trace, write_table_files
 from force2geo.files import provenance_path, record_provenance, write_json
-from force2geo.tables import table2, table4, table6, table_a3
+from force2geo.tables import table2, table4, table6, table11, table_a3
 from force2geo.tables.table3 import table3
 
 
@@ -20,11 +19,29 @@ def built(table, **files):
     return table.build({"files": files}, Path("/"))
 
 
-def gaps(name, recipes, runs):
+def asked_for(runs, rows):
+    """What a table of property models asks for: `runs` maps split and recipe to metrics by seed."""
+    labels = {recipe: row for row, recipe in rows.items()}
+    files = {}
+    for (split, recipe), seeds in runs.items():
+        for seed, path in (seeds if isinstance(seeds, dict) else {7: seeds}).items():
+            files[f"{split}: {labels[recipe]}, seed {seed}"] = str(path)
+            predictions = str(path.with_name("predictions.npz"))
+            files[f"{split}: {labels[recipe]}, seed {seed}, predictions"] = predictions
+    return {"files": files, "data": "known"}
+
+
+def gaps(module, runs):
     """A table of property models from metrics files by split and recipe."""
-    rows = {recipe: row for row, recipe in recipes.items()}
-    known = {(split, rows[recipe]): p for (split, recipe), p in runs.items() if recipe in rows}
-    return gap_table(name, "t", recipes, known)
+    own = {key: path for key, path in runs.items() if key[1] in module.ROWS.values()}
+    return module.build(asked_for(own, module.ROWS), Path("/"))
+
+
+def sweep(runs):
+    """Table 11 from metrics files by value."""
+    return table11.build(
+        asked_for({("random", v): p for v, p in runs.items()}, {v: v for v in runs}), Path("/")
+    )
 
 
 def metrics_file(folder, value, parts=None):
@@ -137,8 +154,8 @@ def test_table_3_of_failures_alone_has_no_numbers_that_are_none(tmp_path):
 
 def test_one_molecule_is_not_molecules(tmp_path):
     one = {"Force2Geo": (molecules().iloc[[1]], tmp_path / "a")}
-    sweep = sweep_table("table11", "t", "Noise", {"0.2": metrics_file(tmp_path / "m", 0.2)})
-    notes = table3(one).notes + sweep.notes
+    swept = sweep({"0.2": metrics_file(tmp_path / "m", 0.2)})
+    notes = table3(one).notes + swept.notes
     assert "All rows are judged on the same 1 molecule." in notes
     assert any("Force2Geo: 1 molecule; 95 %" in note for note in notes)
     assert any("residual energy of 1 molecule, median 2.00" in note for note in notes)
@@ -174,7 +191,7 @@ def test_table_a3_counts_the_stages(tmp_path):
 
 def test_a_sweep_is_judged_by_validation(tmp_path):
     runs = {value: metrics_file(tmp_path / value, float(value)) for value in ("0.20", "0.07")}
-    data = frame(sweep_table("table11", "t", "Noise", runs)).set_index("Noise")
+    data = frame(sweep(runs)).set_index("Noise (Å) in geometry fine-tuning")
     assert data.loc["0.2", "Random val MAE (eV)"] == "0.2"  # 0.6 in the test
     assert data.loc["0.07", "Random val MAE (eV)"] == "0.07"
     assert data.loc["0.2", "Random val MAE (eV), published"] and "0.20" not in data.index
@@ -191,14 +208,14 @@ def test_every_recipe_stands_in_its_own_row(tmp_path):
         for split, shift in (("random", 0), ("scaffold", 1))
         for recipe, value in recipes.items()
     }
-    for name, columns, expected in (
-        ("table4", table4.RECIPES, {
+    for module, expected in (
+        (table4, {
             "RDKit 3D + PaiNN": 0.5, "PM3 & HF 3D + PaiNN": 0.4, "Force2Geo + PaiNN": 0.3,
             "DFT 3D + PaiNN (ground truth)": 0.2,
         }),
-        ("table6", table6.RECIPES, {"SchNet": 0.7, "PaiNN": 0.2, "Force2Prop w/ PaiNN": 0.1}),
+        (table6, {"SchNet": 0.7, "PaiNN": 0.2, "Force2Prop w/ PaiNN": 0.1}),
     ):  # fmt: skip
-        table = gaps(name, columns, runs)
+        table = gaps(module, runs)
         for row, cells in table.rows.items():
             if row not in expected:
                 assert all(cell.value is None and cell.reason for cell in cells.values())
@@ -224,17 +241,17 @@ def test_models_are_judged_on_the_molecules_that_all_could_take(tmp_path):
              "test": {**hard, "000000002": (6.0, 6.0), "000000001": (5.0, 5.2)}},
         ),
     }  # fmt: skip
-    table = gaps("table4", table4.RECIPES, runs)
+    table = gaps(table4, runs)
     rdkit, truth = table.rows["RDKit 3D + PaiNN"], table.rows["DFT 3D + PaiNN (ground truth)"]
     assert rdkit["random_val"].value == pytest.approx(0.3)
     assert truth["random_val"].value == pytest.approx(0.5)
     assert rdkit["random_test"].value == pytest.approx((0.1 + 0.3) / 2)
     assert truth["random_test"].value == pytest.approx((0.2 + 0.0) / 2)
     assert rdkit["random_val"].source.name == "predictions.npz"
-    assert table.notes == [
+    assert table.notes[1] == (
         "Random split: 8 molecules to train on; the same 1 to validate for all; the same 2 to "
         "test for all."
-    ]
+    )
 
 
 def test_runs_without_names_of_molecules_say_how_many_each_had(tmp_path):
@@ -244,11 +261,11 @@ def test_runs_without_names_of_molecules_say_how_many_each_had(tmp_path):
     write_json(path, content)
     runs = {("random", "geometry_rdkit"): metrics_file(tmp_path / "a", 0.3),
             ("random", "painn"): path}  # fmt: skip
-    table = gaps("table4", table4.RECIPES, runs)
+    table = gaps(table4, runs)
     truth = "DFT 3D + PaiNN (ground truth)"
     assert table.rows[truth]["random_test"].value == pytest.approx(0.6)
-    assert f"8 (RDKit 3D + PaiNN), 7 ({truth}) molecules to train on" in table.notes[0]
-    assert f"1 (RDKit 3D + PaiNN), 2 ({truth}) to validate, each its own" in table.notes[0]
+    assert f"8 (RDKit 3D + PaiNN), 7 ({truth}) molecules to train on" in table.notes[1]
+    assert f"1 (RDKit 3D + PaiNN), 2 ({truth}) to validate, each its own" in table.notes[1]
 
 
 def test_predictions_of_other_data_are_not_compared(tmp_path):
@@ -257,11 +274,11 @@ def test_predictions_of_other_data_are_not_compared(tmp_path):
     other = {"000000001": (5.5, 5.1)}
     runs["random", "schnet"] = metrics_file(tmp_path / "b", 1.0, {"val": other, "test": part})
     with pytest.raises(UserError, match="other data"):
-        gaps("table6", table6.RECIPES, runs)
+        gaps(table6, runs)
     other = {"000000009": (5.5, 5.1)}
     runs["random", "schnet"] = metrics_file(tmp_path / "b", 1.0, {"val": other, "test": part})
     with pytest.raises(UserError, match="no val molecule is in the predictions of all"):
-        gaps("table6", table6.RECIPES, runs)
+        gaps(table6, runs)
 
 
 def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
@@ -291,7 +308,7 @@ def test_cells_of_several_versions_of_the_code_are_warned_of(tmp_path):
 
 def test_cells_come_from_their_runs_or_say_why_not(tmp_path):
     path = metrics_file(tmp_path / "random/painn", 0.5)
-    table = gaps("table6", table6.RECIPES, {("random", "painn"): path})
+    table = gaps(table6, {("random", "painn"): path})
     data = frame(table).set_index("Model")
     assert data.loc["PaiNN", "Random val MAE (eV)"] == "0.5"
     assert data.loc["PaiNN", "Random test MAE (eV)"] == "1.5"

@@ -49,7 +49,7 @@ rule figure:
         " --out {params.run:q}/figures > {log:q} 2>&1"
 
 
-# `snakemake table4`, `snakemake residual`: each by its name.
+# `snakemake table4`, `snakemake figure6`, `snakemake figure_residual`: each by its name.
 for name in shown_names("table"):
 
     rule:
@@ -64,7 +64,7 @@ for name in shown_names("figure"):
 
     rule:
         name:
-            f"figure_{name}"
+            name if name.startswith("figure") else f"figure_{name}"
         input:
             f"{RUN}/figures/{name}.png",
         localrule: True

@@ -14,8 +14,9 @@ from force2geo.plan.compared import compared
 from force2geo.plan.data import data_set_needs
 from force2geo.plan.relaxations import OWN
 from force2geo.plan.shown import KINDS, names, request
-from force2geo.plan.trainings import SWEPT_RECIPE, model, pretraining
-from force2geo.train.recipes import RECIPES
+from force2geo.plan.trainings import model, pretraining
+from force2geo.plan.variants import recipes, scratch
+from force2geo.train.recipes import recipe, starts
 from force2geo.training_data import registry
 
 _KINDS_OF_DATA = ("snapshots", "molecules")
@@ -66,14 +67,12 @@ def _references(config: dict[str, Any]) -> None:
     needed = {"benchmark.backbones": benchmark["backbones"]}
     if "pretrain" in config:
         needed["pretrain.backbone"] = [config["pretrain"]["backbone"]]
-    section = config.get("property", {"recipes": [], "sweeps": {}})
-    # A sweep varies a recipe, named or not.
-    asked = [
-        *section["recipes"],
-        *(SWEPT_RECIPE for values in section["sweeps"].values() if values),
-    ]
-    recipes = {name: RECIPES[name] for name in asked}
-    needed |= {f"property.recipes: {name}": [one.backbone] for name, one in recipes.items()}
+    named = _recipes(config)
+    for name in named:
+        needed |= {
+            f"property.recipes: {one}": [recipe(one).backbone or scratch(config)]
+            for one in (name, *starts(name))
+        }
     for key, asked in needed.items():
         missing = [name for name in asked if name not in config["models"]]
         if missing:
@@ -83,10 +82,23 @@ def _references(config: dict[str, Any]) -> None:
         missing = [name for name in asked if isinstance(values, dict) and name not in values]
         if missing:
             raise UserError(f"config: benchmark.{key}: has no value for '{missing[0]}'")
+
+
+def _recipes(config: dict[str, Any]) -> list[str]:
+    """Return the recipes of property models; `UserError` for one that needs a potential."""
+    if "property" not in config:
+        return []
+    section = config["property"]
     if "pretrain" not in config:
-        for name, one in recipes.items():
-            if one.start == "potential" or one.geometry == "force2geo":
-                raise UserError(f"config: property.recipes: {name} needs the section pretrain")
+        for key in ("sizes", "shares"):
+            if section[key]:
+                raise UserError(f"config: property.{key}: needs the section pretrain")
+    named = recipes(config)
+    for name in named if "pretrain" not in config else []:
+        one = recipe(name)
+        if one.from_potential or one.geometry == "force2geo":
+            raise UserError(f"config: property.recipes: {name} needs the section pretrain")
+    return named
 
 
 def _compared(config: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from force2geo.settings import LEFT_OUT, limits, setting
-from force2geo.train.recipes import RECIPES
+from force2geo.train.recipes import RECIPES, USUAL
 
 Error = Literal["mae", "mse", "rmse", "huber"]
 Source = Literal["dft_1st", "dft_2nd", "dft_points", None]
@@ -210,6 +210,8 @@ class Trained:
 
 
 _Values = tuple[Annotated[float, limits(least=0)], ...]
+_Counts = tuple[Annotated[int, limits(least=1)], ...]
+_Shares = tuple[Annotated[float, limits(above=0, below=1)], ...]
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ class Sweeps:
 
 @dataclass(frozen=True)
 class Property:
-    """Property models (tables 4 and 6, eq. 8)."""
+    """Property models (eq. 8, tables 1, 4 to 7 and 9 to 13)."""
 
     splits: tuple[Literal["random", "scaffold"], ...] = setting(
         "splits of S that they are trained and judged on",
@@ -232,9 +234,49 @@ class Property:
     )
     recipes: tuple[Recipe, ...] = setting(
         "how they are made: network, geometry and what they start from",
-        tuple(RECIPES),
+        USUAL,
         fewest=1,
         distinct=True,
+    )
+    networks: tuple[str, ...] = setting(
+        "names of models that are trained from scratch on true geometries, too, with the run's own "
+        "seed; those whose packages are not installed are left out, which the tables say",
+        (),
+        distinct=True,
+    )
+    seeds: tuple[int, ...] = setting(
+        "a training of each recipe, size, share and value each, for means, deviations and "
+        "intervals; the run's alone where left out",
+        LEFT_OUT,
+        least=0,
+        fewest=1,
+        distinct=True,
+    )
+    train_size: int | None = setting(
+        "molecules to train on, of the training part of each split; null for all",
+        None,
+        unit="molecules",
+        least=1,
+    )
+    sizes: _Counts = setting(
+        "other train_size to train with, from scratch and from the potential (figure 6)",
+        (),
+        unit="molecules",
+        distinct=True,
+    )
+    shares: _Shares = setting(
+        "of the potential's training molecules: a potential and a Force2Prop each (figure 5)",
+        (),
+        distinct=True,
+    )
+    targets: tuple[str, ...] = setting(
+        "other targets of the data, a PaiNN from scratch each (table `targets`)", (), distinct=True
+    )
+    denoising_noise: float = setting(
+        "deviation of the noise that force2prop_denoising's start has learnt to tell",
+        0.2,
+        unit="Å",
+        above=0,
     )
     noise: float = setting(
         "deviation of the noise on true geometries in geometry fine-tuning", 0.1, unit="Å", least=0
@@ -243,6 +285,9 @@ class Property:
     batch_size: int = setting("molecules of a batch", 256, unit="molecules", least=1)
     from_scratch: Trained = setting("of models that start from nothing", Trained())
     fine_tuning: Trained = setting("of models that start from another", Trained())
+    force2prop: Trained = setting(
+        "of models that start from a potential; fine_tuning's where it is left out", LEFT_OUT
+    )
     ema: float = _ema()
     gradient_clip: float = _clip()
     sweeps: Sweeps = setting("values to try", Sweeps())

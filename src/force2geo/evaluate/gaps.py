@@ -1,82 +1,166 @@
-"""Tables of property models: errors of the HOMO–LUMO gap on molecules that all rows share."""
+"""Tables of property models: errors on molecules that all rows share, and how sure they are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from force2geo.evaluate.pooled import contrast, pooled
 from force2geo.evaluate.property_errors import common_errors
 from force2geo.evaluate.table import (
     NOT_IN_THIS_RUN,
     NOT_IN_THIS_VERSION,
     Cell,
     Table,
+    cell_of,
     published,
 )
-from force2geo.evaluate.wording import counted
+from force2geo.evaluate.wording import counted, listed
 from force2geo.files import read_json
-from force2geo.plan.properties import BETWEEN
+from force2geo.plan.properties import label, runs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-GAP = {
-    "random_val": "Random val MAE (eV)",
-    "random_test": "Random test MAE (eV)",
-    "scaffold_val": "Scaffold val MAE (eV)",
-    "scaffold_test": "Scaffold test MAE (eV)",
-}
+    import numpy as np
+
 _PARTS = {"train": "train on", "val": "validate", "test": "test"}
+SPLITS = ("random", "scaffold")
 
 
-def runs_of(asked: dict[str, Any], folder: Path) -> dict[tuple[str, str], Path]:
-    """Return `{(split, row): metrics}` of what a table asked for."""
-    split_rows = {
-        tuple(label.split(BETWEEN, 1)): folder / name
-        for label, name in asked["files"].items()
-        if name.endswith("metrics.json")
+def columns_of(splits: Iterable[str], unit: str = "eV") -> dict[str, str]:
+    """Return the columns of validation and test on splits."""
+    return {
+        f"{split}_{part}": f"{split.capitalize()} {part} MAE ({unit})"
+        for split in splits
+        for part in ("val", "test")
     }
-    return {(split, row): path for (split, row), path in split_rows.items()}
 
 
 def gap_table(
-    name: str, title: str, recipes: dict[str, str], metrics: dict[tuple[str, str], Path]
+    name: str,
+    title: str,
+    asked: dict[str, Any],
+    folder: Path,
+    rows: Iterable[str],
+    splits: Iterable[str] = SPLITS,
+    reference: str = "",
+    first: str = "Model",
+    of: str = "Molecule3D's subset of 600,000 molecules",
 ) -> Table:
-    """Return a table of rows that `recipes` names; `metrics` maps (split, row) to metrics files.
+    """Return a table of property models, MAE of validation and test on each of `splits`.
 
-    A column's cells are errors on one common set of molecules, those that every recipe could take.
+    `asked` names files as `plan.properties.by_row` does; published rows that are none of `rows`
+    are empty, and so are rows that the run has not. A column's cells are errors on one common set
+    of molecules, those that every row could take. Test errors of other rows are compared with those
+    of the row `reference`. The published numbers are `of` some data.
     """
-    known = published(name)
-    rows: dict[str, dict[str, Cell]] = {
-        row: {
-            column: Cell(None, reason=NOT_IN_THIS_RUN if row in recipes else NOT_IN_THIS_VERSION)
-            for column in GAP
-        }
-        for row in known
+    known, rows = published(name), list(rows)
+    columns = columns_of(splits)
+    runs = runs_of(asked, folder)
+    empty = {row: _why_empty(row, rows, asked) for row in dict.fromkeys([*known, *rows])}
+    table: dict[str, dict[str, Cell]] = {
+        row: {column: Cell(None, reason=why) for column in columns} for row, why in empty.items()
     }
-    notes = []
-    for split in dict.fromkeys(column.split("_")[0] for column in GAP):
-        runs = {
-            row: metrics[split, row] for row in recipes if row in known and (split, row) in metrics
-        }
-        if not runs:
+    notes = [f"On the data set {asked['data']}; published numbers are of {of}."]
+    trained: dict[str, list[int]] = {}
+    for split in splits:
+        own = {row: runs[label(split, row)] for row in rows if label(split, row) in runs}
+        if not own:
             continue
-        found = {row: read_json(path) for row, path in runs.items()}
-        sizes = {part: {row: run["sizes"][part] for row, run in found.items()} for part in _PARTS}
-        told = [f"{_counts(sizes['train'], 'molecule')} to train on"]
-        for part in ("val", "test"):
-            shared = common_errors(runs, part)
-            for row, path in runs.items():
-                rows[row][f"{split}_{part}"] = (
-                    Cell(found[row][part]["property_mae"], path)
-                    if shared is None
-                    else Cell(shared[0][row], path.with_name("predictions.npz"))
-                )
-            if shared is None:
-                told.append(f"{_counts(sizes[part])} to {_PARTS[part]}, each its own")
-            else:
-                told.append(f"the same {shared[1]} to {_PARTS[part]} for all")
+        trained |= {row: list(seeds) for row, seeds in own.items()}
+        told = _fill(table, own, split)
         notes.append(f"{split.capitalize()} split: {'; '.join(told)}.")
-    return Table(name, title, "Model", GAP, rows, known, notes)
+        notes += _compared(own, reference, split)
+    return Table(name, title, first, columns, table, known, [*notes, *_seeds(trained)])
+
+
+def _why_empty(row: str, rows: list[str], asked: dict[str, Any]) -> str:
+    if row not in rows:
+        return NOT_IN_THIS_VERSION
+    lacks = asked.get("lacking", {}).get(row)
+    if lacks:
+        return f"{' and '.join(lacks)} not installed: make envs"
+    return str(asked.get("reason", NOT_IN_THIS_RUN))
+
+
+def _fill(
+    table: dict[str, dict[str, Cell]], runs: dict[str, dict[int, Path]], split: str
+) -> list[str]:
+    """Put the errors of runs on a split into the table's cells; return what they are of."""
+    found = {path: read_json(path) for seeds in runs.values() for path in seeds.values()}
+    firsts = {row: found[next(iter(seeds.values()))] for row, seeds in runs.items()}
+    sizes = {part: {row: run["sizes"][part] for row, run in firsts.items()} for part in _PARTS}
+    told = [f"{_counts(sizes['train'], 'molecule')} to train on"]
+    for part in ("val", "test"):
+        errors = common_errors(runs, part)
+        for row, seeds in runs.items():
+            table[row][f"{split}_{part}"] = (
+                cell_of({path: found[path][part]["property_mae"] for path in seeds.values()})
+                if errors is None
+                else _cell(seeds, errors[row], part)
+            )
+        if errors is None:
+            told.append(f"{_counts(sizes[part])} to {_PARTS[part]}, each its own")
+        else:
+            told.append(f"the same {_molecules(errors)} to {_PARTS[part]} for all")
+    return told
+
+
+def _molecules(errors: Mapping[str, Mapping[int, np.ndarray]]) -> int:
+    return len(next(iter(next(iter(errors.values())).values())))
+
+
+def _cell(seeds: dict[int, Path], errors: Mapping[int, np.ndarray], part: str) -> Cell:
+    """Return the cell of a row's errors by seed; of test errors with their interval."""
+    cell = cell_of({
+        path.with_name("predictions.npz"): float(errors[seed].mean())
+        for seed, path in seeds.items()
+    })  # fmt: skip
+    if part == "test":
+        _, *cell.interval, _, _ = pooled(_stacked(errors))
+    return cell
+
+
+def _stacked(errors: Mapping[int, np.ndarray]) -> np.ndarray:
+    import numpy as np
+
+    return np.stack(list(errors.values()))
+
+
+def _compared(runs: dict[str, dict[int, Path]], reference: str, split: str) -> list[str]:
+    """Return by how much the test errors of rows exceed the reference's, paired by molecule."""
+    errors = common_errors(runs, "test") if reference in runs and len(runs) > 1 else None
+    if errors is None:
+        return []
+    told = []
+    for row, own in errors.items():
+        found = contrast([(1, own), (-1, errors[reference])]) if row != reference else None
+        if found is not None:
+            told.append(f"{row} {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})")
+    return [
+        f"{split.capitalize()} split, test MAE less that of {reference}, eV, with the 95 % "
+        f"interval of a bootstrap paired by molecule and seed: {'; '.join(told)}."
+    ]
+
+
+def _seeds(trained: dict[str, list[int]]) -> list[str]:
+    """Return which trainings the numbers are of."""
+    if not trained:
+        return []
+    most = max(trained.values(), key=len)
+    if len(most) == 1:
+        return [
+            f"One training a row, seed {most[0]}; intervals are 95 % of a bootstrap over test "
+            "molecules and do not know how another seed would have done."
+        ]
+    fewer = [f"{row} ({listed(seeds)})" for row, seeds in trained.items() if seeds != most]
+    return [
+        f"Mean ± standard deviation (n − 1) of n = {len(most)} trainings a row, seeds "
+        f"{listed(most)}"
+        + (f"; of other seeds: {', '.join(fewer)}" if fewer else "")
+        + ". Intervals are 95 % of a bootstrap over test molecules and seeds."
+    ]
 
 
 def _counts(sizes: dict[str, int], noun: str = "") -> str:
@@ -88,23 +172,17 @@ def _counts(sizes: dict[str, int], noun: str = "") -> str:
     return f"{each} {noun}s" if noun else each
 
 
-def sweep_table(name: str, title: str, first: str, runs: dict[str, Path]) -> Table:
-    """Return table 11 or 12: one setting of geometry fine-tuning varied, random split.
-
-    `runs` maps the setting's value to a run's metrics file; the errors are those of validation.
-    """
-    columns = {"random_val": GAP["random_val"]}
+def sweep_table(name: str, title: str, asked: dict[str, Any], folder: Path) -> Table:
+    """Return table 11 or 12: one setting of geometry fine-tuning varied, random split."""
     known = published(name)
     spelt = {float(value): value for value in known}  # 0.10 is the published 0.1
-    runs = {spelt.get(float(value), value): path for value, path in runs.items()}
-    rows = {
-        value: {
-            "random_val": Cell(read_json(runs[value])["val"]["property_mae"], runs[value])
-            if value in runs
-            else Cell(None, reason=NOT_IN_THIS_RUN)
-        }
-        for value in sorted(set(known) | set(runs), key=float)
-    }
-    sizes = {value: read_json(path)["sizes"]["val"] for value, path in runs.items()}
-    notes = [f"Judged on {_counts(sizes, 'molecule')}."] if sizes else []
-    return Table(name, title, first, columns, rows, known, notes)
+    found = [told.partition(": ")[2] for told in runs_of(asked, folder)]
+    shown = {value: spelt.get(float(value), value) for value in found}
+    files = {}
+    for told, path in asked["files"].items():
+        split, _, rest = told.partition(": ")
+        value, _, tail = rest.partition(", ")
+        files[f"{label(split, shown[value])}, {tail}"] = path
+    rows = sorted({*known, *shown.values()}, key=float)
+    table = gap_table(name, title, asked | {"files": files}, folder, rows, ["random"], first=title)
+    return Table(**(vars(table) | {"rows": {row: table.rows[row] for row in rows}}))

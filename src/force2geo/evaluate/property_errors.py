@@ -32,28 +32,33 @@ def predictions_of(metrics: Path, part: str) -> dict[str, tuple[float, float]] |
         return dict(zip(cids, pairs, strict=True))
 
 
-def common_errors(runs: Mapping[str, Path], part: str) -> tuple[dict[str, float], int] | None:
-    """Return the mean absolute error of each run on the molecules all have, and their number.
+def common_errors(
+    runs: Mapping[str, Mapping[int, Path]], part: str
+) -> dict[str, dict[int, np.ndarray]] | None:
+    """Return the absolute errors (M,) of each row's seeds on the molecules that all runs have.
 
-    A conformer that RDKit cannot embed or a relaxation that exploded is missing from some runs
-    and not from others. None where a run has no CIDs.
+    `runs` are metrics files by row and seed. A conformer that RDKit cannot embed or a relaxation
+    that exploded is missing from some runs and not from others. None where a run has no CIDs.
     """
-    found = {name: predictions_of(path, part) for name, path in runs.items()}
-    known = {name: values for name, values in found.items() if values is not None}
+    paths = [path for seeds in runs.values() for path in seeds.values()]
+    found = {path: predictions_of(path, part) for path in dict.fromkeys(paths)}
+    known = {path: values for path, values in found.items() if values is not None}
     if not known or len(known) < len(found):
         return None
     shared = sorted(set.intersection(*(set(values) for values in known.values())))
     if not shared:
-        raise UserError(f"no {part} molecule is in the predictions of all of {', '.join(known)}")
+        raise UserError(f"no {part} molecule is in the predictions of all of {', '.join(runs)}")
     errors = {}
     expected: np.ndarray | None = None
-    for name, values in known.items():
+    for path, values in known.items():
         true, predicted = np.array([values[cid] for cid in shared], dtype=float).T
         if expected is not None and not np.allclose(true, expected, atol=1e-4):
             raise UserError(
-                f"{runs[name].with_name('predictions.npz')}: the {part} molecules have other true "
+                f"{path.with_name('predictions.npz')}: the {part} molecules have other true "
                 "values than another run's: they belong to other data"
             )
         expected = true
-        errors[name] = float(np.abs(predicted - true).mean())
-    return errors, len(shared)
+        errors[path] = np.abs(predicted - true)
+    return {
+        row: {seed: errors[path] for seed, path in seeds.items()} for row, seeds in runs.items()
+    }

@@ -16,9 +16,11 @@ from force2geo.evaluate.summaries import mean_and_deviation
 from force2geo.files import hash_file, provenance_path, read_json, write_json, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _DEVIATION = ", standard deviation"
+_INTERVAL = ", 95 % interval"
 NOT_IN_THIS_VERSION = "no training of it in this version"
 NOT_IN_THIS_RUN = "not part of this run's config"
 
@@ -28,16 +30,18 @@ class Cell:
     """A computed value, or the reason there is none; `source` is the artifact it was read from.
 
     Of several runs `value` is the mean, `deviation` their standard deviation (n − 1), and `runs`
-    holds each one's value by its artifact.
+    holds each one's value by its artifact. `interval` is where the value lies with 95 %, if that is
+    known. A value may be a word.
     """
 
-    value: float | None
+    value: float | str | None
     source: Path | None = None
     reason: str = ""
     deviation: float | None = None
     runs: dict[Path, float] = field(default_factory=dict)
+    interval: Sequence[float] | None = None
 
-    def origins(self) -> dict[Path, float | None]:
+    def origins(self) -> dict[Path, Any]:
         """Return the value of each artifact that this was read from."""
         return dict(self.runs) or ({self.source: self.value} if self.source else {})
 
@@ -71,11 +75,16 @@ def published(name: str) -> dict[str, dict[str, float]]:
     return {row: {k: v for k, v in cells if v is not None} for row, cells in rows.items()}
 
 
-def _number(value: float, digits: int) -> str:
-    """Return a value with so many significant digits, never in powers of ten."""
-    if isinstance(value, int):
+def _number(value: float | str, digits: int) -> str:
+    """Return a value with so many significant digits, never in powers of ten; a word as it is."""
+    if isinstance(value, int | str):
         return str(value)
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+
+
+def _ranges(interval: Sequence[float] | None, digits: int) -> str:
+    """Return `0.071 to 0.083`, nothing where there is no interval."""
+    return " to ".join(_number(float(end), digits) for end in interval or ())
 
 
 def _measured(value: float, deviation: float, digits: int) -> tuple[str, str]:
@@ -89,9 +98,15 @@ def _measured(value: float, deviation: float, digits: int) -> tuple[str, str]:
 def frame(table: Table, digits: int = 4) -> pd.DataFrame:
     """Return the table as text: each column, then those as published that have been.
 
-    After a column whose runs differ stands another with their deviation.
+    After a column whose runs differ stands another with their deviation, after one that has them
+    another with intervals.
     """
     lines = []
+    sure = {
+        column
+        for column in table.columns
+        if any(cells[column].interval for cells in table.rows.values())
+    }
     spread = {
         column
         for column in table.columns
@@ -109,10 +124,12 @@ def frame(table: Table, digits: int = 4) -> pd.DataFrame:
             line[label], told = "", ""
             if value is not None and not pd.isna(value):
                 line[label] = _number(value, digits)
-                if column in spread and deviation is not None:
+                if column in spread and deviation is not None and not isinstance(value, str):
                     line[label], told = _measured(value, deviation, digits)
             if column in spread:
                 line[f"{label}{_DEVIATION}"] = told
+            if column in sure:
+                line[f"{label}{_INTERVAL}"] = _ranges(cells[column].interval, digits)
         for column, label in published_ones.items():
             number = table.published.get(row, {}).get(column)
             line[f"{label}, published"] = "" if number is None else f"{number:.10g}"
@@ -149,6 +166,7 @@ def trace(table: Table) -> list[dict[str, Any]]:
                         "column": column,
                         "value": value,
                         **(mean if cell.runs else {}),
+                        **({"interval": list(cell.interval)} if cell.interval else {}),
                         "source": str(source),
                         "source_hash": hash_file(source),
                         "stage": origin.get("stage"),

@@ -1,36 +1,151 @@
-"""Which property models the rows and values of a table ask for, of those that a run trains."""
+"""Which property models tables and figures ask for, of those that a run trains."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from force2geo.plan.trainings import path, swept_name
+from force2geo.plan.trainings import lacking, same, trainings
+from force2geo.plan.variants import (
+    FORCE2PROP,
+    SWEPT_RECIPE,
+    SWEPT_SPLIT,
+    TARGETS_BY,
+    Variant,
+    potential_of,
+    scratch,
+    seeds,
+)
+from force2geo.train.recipes import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BETWEEN = ": "
 """Between the split and the row of a label."""
+_SEED, _PREDICTIONS = ", seed ", ", predictions"
 
 
-def by_row(config: dict[str, Any], recipes: dict[str, str]) -> dict[str, Any]:
-    """Return the metrics and predictions of a table's rows on each split, `split: row`.
+def files_of(config: dict[str, Any], asked: dict[str, Variant]) -> dict[str, str]:
+    """Return metrics and predictions of what a run trains of variants, `LABEL, seed N`.
 
-    Predictions stand beside metrics, which a table names; both are its inputs.
+    Predictions stand beside metrics, which tables name; both are their inputs.
     """
-    section = config["property"]
+    ids = same(trainings(config))
     files = {}
-    for split in section["splits"]:
-        for row, recipe in recipes.items():
-            if recipe in section["recipes"]:
-                name = f"property.{split}.{recipe}"
-                files[f"{split}{BETWEEN}{row}"] = path(config, name, "metrics.json")
-                files[f"{split}{BETWEEN}{row}, predictions"] = path(config, name, "predictions.npz")
-    return {"files": files}
+    for label, variant in asked.items():
+        # What is trained once has the run's own, which may be none of the others'.
+        for seed in dict.fromkeys([None, *seeds(config)]):
+            training = ids.get(replace(variant, seed=seed).name())
+            if training is not None:
+                told = f"{label}{_SEED}{config['seed'] if seed is None else seed}"
+                files[told] = f"train/{training}/metrics.json"
+                files[told + _PREDICTIONS] = f"train/{training}/predictions.npz"
+    return files
+
+
+def runs_of(asked: dict[str, Any], folder: Path) -> dict[str, dict[int, Path]]:
+    """Return the metrics that a table or figure asked for: by label, by seed."""
+    runs: dict[str, dict[int, Path]] = {}
+    for told, name in asked["files"].items():
+        if not told.endswith(_PREDICTIONS):
+            label, _, seed = told.rpartition(_SEED)
+            runs.setdefault(label, {})[int(seed)] = folder / name
+    return runs
+
+
+def label(split: str, row: str) -> str:
+    """Return the label of a row on a split."""
+    return f"{split}{BETWEEN}{row}"
+
+
+def data_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of the data that property models learn from."""
+    entry: dict[str, Any] = config["data"][config["property"]["data"]]
+    return entry
+
+
+def by_row(config: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:
+    """Return what a table of recipes by row is made of, on each split, and what rows lack."""
+    asked = {
+        label(split, row): Variant(split, name)
+        for split in config["property"]["splits"]
+        for row, name in rows.items()
+    }
+    networks = {row: recipe(name).backbone for row, name in rows.items()}
+    lacks = {
+        row: lacking(config, str(network))
+        for row, network in networks.items()
+        if network in config["models"]
+    }
+    return {
+        "files": files_of(config, asked),
+        "lacking": {row: packages for row, packages in lacks.items() if packages},
+        "data": data_of(config)["from"],
+    }
 
 
 def by_value(config: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the metrics of the trainings that vary a setting, by its value."""
+    """Return what a table of the values of a swept setting is made of."""
     values = config["property"]["sweeps"].get(key, [])
-    return {
-        "files": {
-            str(value): path(config, swept_name(key, value), "metrics.json") for value in values
-        }
+    asked = {
+        label(SWEPT_SPLIT, str(value)): Variant(SWEPT_SPLIT, SWEPT_RECIPE, None, {key: value})
+        for value in values
     }
+    return {"files": files_of(config, asked), "data": data_of(config)["from"]}
+
+
+FROM_SCRATCH, FROM_POTENTIAL = "from scratch", "Force2Prop"
+"""The rows of figures 5 and 6."""
+MAIN = "main"
+"""The size or share of the run's other tables, whatever it is."""
+
+
+def sized(config: dict[str, Any], split: str) -> dict[str, Variant]:
+    """Return the property models by molecules to train on, `ROW, SIZE` on a split."""
+    asked = {}
+    for size in (MAIN, *config["property"]["sizes"]):
+        changed = {} if size == MAIN else {"train_size": size}
+        for row, name in ((FROM_SCRATCH, scratch(config)), (FROM_POTENTIAL, FORCE2PROP)):
+            asked[label(split, f"{row}, {size}")] = Variant(split, name, None, changed)
+    return asked
+
+
+def by_size(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a learning curve is made of, on each split."""
+    asked: dict[str, Variant] = {}
+    for split in config["property"]["splits"]:
+        asked |= sized(config, split)
+    return {"files": files_of(config, asked)}
+
+
+def by_share(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a curve over the potential's data is made of, on each split.
+
+    `potentials` are the metrics of what each share has trained, which count its snapshots; the
+    share 0 is from scratch.
+    """
+    asked, potentials = {}, {}
+    ids = same(trainings(config))
+    for share in (0, *config["property"]["shares"], 1):
+        changed = {"share": share} if 0 < share < 1 else {}
+        for split in config["property"]["splits"]:
+            variant = Variant(split, FORCE2PROP if share else scratch(config), None, changed)
+            asked[label(split, str(share))] = variant
+        start = potential_of(config, variant)
+        if start is not None and start in ids:
+            potentials[str(share)] = f"train/{ids[start]}/metrics.json"
+    files = files_of(config, asked)
+    return {"files": files, "potentials": potentials}
+
+
+def by_target(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a table of the targets of the data is made of, on the first split."""
+    section = config["property"]
+    split = section["splits"][0]
+    own = section.get("target", "gap")
+    asked = {
+        label(split, one): Variant(split, TARGETS_BY, None, {} if one == own else {"target": one})
+        for one in (*([own] if isinstance(own, str) else []), *section["targets"])
+    }
+    return {"files": files_of(config, asked), "data": data_of(config)["from"]}

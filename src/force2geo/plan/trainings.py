@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from force2geo.plan.compared import compared
+from force2geo.plan.variants import SWEPT, Variant, potential_of, scratch, variants
 from force2geo.potentials.unimported import missing
-from force2geo.train.recipes import RECIPES
+from force2geo.train.recipes import DENOISER, recipe
 
 # The sections of the configuration that say more than how to train.
 _POTENTIAL = ("loss", "reference", "optimizer", "schedule", "ema", "gradient_clip", "epochs")
 _OPTIONAL = ("early_stop", "batch_atoms", "matmul_precision")
-SWEPT = ("noise", "geometry_weight")
-SWEPT_RECIPE, SWEPT_SPLIT = "geometry_force2geo", "random"
 
 
 def model(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -81,39 +80,57 @@ def pretraining(config: dict[str, Any], other: str = "") -> dict[str, Any]:
     }
 
 
-def property_model(
-    config: dict[str, Any], split: str, recipe: str, swept: dict[str, float] | None = None
-) -> dict[str, Any]:
-    """Return a property model's training; `swept` values stand in place of the settings'."""
-    section, made = config["property"], RECIPES[recipe]
-    record: dict[str, Any] = {
-        "objective": "property",
-        "data": section.get("data", "downstream"),
-        "target": "gap",
-        "split": split,
-        "geometry": made.geometry,
-        "start": _start(split, made.start),
-        "mixed": made.fine_tunes_geometry,
-        "seed": config["seed"],
-        "backbone": model(config, made.backbone),
-        "batch_size": section["batch_size"],
-        "ema": section["ema"],
-        "gradient_clip": section["gradient_clip"],
-        **section["fine_tuning" if made.start else "from_scratch"],
-    }
-    record |= {key: section[key] for key in _OPTIONAL if key in section}
-    if made.fine_tunes_geometry:
-        record |= {key: section[key] for key in SWEPT} | (swept or {})
+def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a pretraining that property models start from, by `variants.potential_of`'s name."""
+    record = pretraining(config)
+    _, _, varied = name.partition(".")
+    key, _, value = varied.partition("=")
+    if key == "share":
+        return record | {"train_share": float(value)}
+    if key == "network":
+        return record | {"backbone": model(config, value)}
+    if key == "denoising":
+        # As many steps, of the same snapshots, as the potential has.
+        kept = {key: one for key, one in record.items() if key not in ("loss", "reference")}
+        noise = config["property"]["denoising_noise"]
+        return kept | {"objective": "denoising", "noise": noise}
     return record
 
 
-def _start(split: str, start: str | None) -> str | None:
-    return "pretrain" if start == "potential" else start and f"property.{split}.{start}"
-
-
-def swept_name(key: str, value: float) -> str:
-    """Return the name of the training of a sweep's value."""
-    return f"property.{SWEPT_SPLIT}.{SWEPT_RECIPE}.{key}={value}"
+def property_model(config: dict[str, Any], variant: Variant) -> dict[str, Any]:
+    """Return a property model's training."""
+    section, made = config["property"], recipe(variant.recipe)
+    changed, start = variant.changed, variant.start()
+    how = "fine_tuning" if made.start or made.frozen else "from_scratch"
+    if made.from_potential and "force2prop" in section:
+        how = "force2prop"
+    record: dict[str, Any] = {
+        "objective": "property",
+        "data": section.get("data", "downstream"),
+        "target": changed.get("target", section.get("target", "gap")),
+        "split": variant.split,
+        "geometry": made.geometry,
+        "start": potential_of(config, variant) if start is None else start.name(),
+        # Of a network that told noise the objective asks nothing.
+        "mixed": None if made.start == DENOISER else made.mixed,
+        "seed": config["seed"] if variant.seed is None else variant.seed,
+        "backbone": model(config, made.backbone or scratch(config)),
+        "batch_size": section["batch_size"],
+        "ema": section["ema"],
+        "gradient_clip": section["gradient_clip"],
+        **section[how],
+    }
+    record |= {key: section[key] for key in _OPTIONAL if key in section}
+    size = changed.get("train_size", section["train_size"])
+    if size is not None:
+        record["train_size"] = size
+    if made.frozen:
+        record["frozen_backbone"] = True
+    if not made.tuned:
+        return record | {"epochs": 0}
+    if made.mixed:
+        record |= {key: changed.get(key, section[key]) for key in SWEPT}
+    return record
 
 
 def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -129,21 +146,14 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found[f"pretrain.{name}"] = pretraining(config, name)
     if "property" not in config:
         return found
-    section = config["property"]
-    for split in section["splits"]:
-        # A recipe's start is trained with it, asked for or not.
-        starts = [RECIPES[recipe].start for recipe in section["recipes"]]
-        asked = [*section["recipes"], *(start for start in starts if start in RECIPES)]
-        for recipe in dict.fromkeys(asked):
-            found[f"property.{split}.{recipe}"] = property_model(config, split, recipe)
-    for key in SWEPT:
-        for value in section["sweeps"].get(key, []):
-            record = property_model(config, SWEPT_SPLIT, SWEPT_RECIPE, {key: value})
-            found[swept_name(key, value)] = record
-            start = record["start"]
-            recipe = RECIPES[SWEPT_RECIPE].start
-            assert recipe is not None
-            found.setdefault(start, property_model(config, SWEPT_SPLIT, recipe))
+    for variant in variants(config):
+        made = recipe(variant.recipe)
+        if lacking(config, made.backbone or scratch(config)):
+            continue
+        found[variant.name()] = property_model(config, variant)
+        start = potential_of(config, variant)
+        if start is not None:
+            found.setdefault(start, potential(config, start))
     return found
 
 

@@ -13,7 +13,7 @@ TITLE = "Weight of the geometry loss"
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the property models, by the value."""
+    """Return the metrics and predictions of the property models, by the value."""
     from force2geo.plan.properties import by_value
 
     return by_value(config, "geometry_weight")
@@ -23,5 +23,4 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
     from force2geo.evaluate.gaps import sweep_table
 
-    runs = {value: folder / name for value, name in asked["files"].items()}
-    return sweep_table("table12", TITLE, TITLE, runs)
+    return sweep_table("table12", TITLE, asked, folder)

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
     from force2geo.evaluate.table import Table
 
-RECIPES = {
+TITLE = "HOMO–LUMO gap from geometries without DFT"
+ROWS = {
+    "RDKit 3D + Uni-Mol+": "unimol_rdkit",
+    "PM3 & HF 3D + Uni-Mol+": "unimol_hf",
     "RDKit 3D + PaiNN": "geometry_rdkit",
     "PM3 & HF 3D + PaiNN": "geometry_hf",
     "Force2Geo + PaiNN": "geometry_force2geo",
@@ -18,15 +21,14 @@ RECIPES = {
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the property models, `split: row`."""
+    """Return the metrics and predictions of the property models, `split: row, seed`."""
     from force2geo.plan.properties import by_row
 
-    return by_row(config, RECIPES)
+    return by_row(config, ROWS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
-    from force2geo.evaluate.gaps import gap_table, runs_of
+    from force2geo.evaluate.gaps import gap_table
 
-    title = "HOMO–LUMO gap from geometries without DFT"
-    return gap_table("table4", title, RECIPES, runs_of(asked, folder))
+    return gap_table("table4", TITLE, asked, folder, ROWS, reference="Force2Geo + PaiNN")

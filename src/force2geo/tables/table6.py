@@ -9,19 +9,28 @@ if TYPE_CHECKING:
 
     from force2geo.evaluate.table import Table
 
-RECIPES = {"SchNet": "schnet", "PaiNN": "painn", "Force2Prop w/ PaiNN": "force2prop"}
+TITLE = "HOMO–LUMO gap from DFT geometries"
+ROWS = {
+    "GIN-virtual": "gin_virtual",
+    "Uni-Mol+": "unimol_rdkit",
+    "SchNet": "schnet",
+    "ComENet": "comenet",
+    "DimeNet++": "dimenet_pp",
+    "TorchMD-Net": "torchmd_net",
+    "PaiNN": "painn",
+    "Force2Prop w/ PaiNN": "force2prop",
+}
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the property models, `split: row`."""
+    """Return the metrics and predictions of the property models, `split: row, seed`."""
     from force2geo.plan.properties import by_row
 
-    return by_row(config, RECIPES)
+    return by_row(config, ROWS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
-    from force2geo.evaluate.gaps import gap_table, runs_of
+    from force2geo.evaluate.gaps import gap_table
 
-    title = "HOMO–LUMO gap from DFT geometries"
-    return gap_table("table6", title, RECIPES, runs_of(asked, folder))
+    return gap_table("table6", TITLE, asked, folder, ROWS, reference="Force2Prop w/ PaiNN")

@@ -25,6 +25,8 @@ from force2geo.train.unfinished import discard
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import nn
+
     from force2geo.train.loader import Dataset
     from force2geo.train.objective import Objective
 
@@ -38,7 +40,10 @@ def _run(
     inputs: Sequence[Path],
     target: Path,
 ) -> None:
-    """Train, and write model, metrics and predictions; only then let go of what could be lost."""
+    """Train, and write model, metrics and predictions; only then let go of what could be lost.
+
+    What has no epochs is judged as it starts.
+    """
     keep_freed_memory()
     origin = provenance(stage, settings, inputs)
     names = {part: target.with_name(part) for part in ("metrics.json", "metrics.csv")}
@@ -49,17 +54,21 @@ def _run(
         name = f"{stage} {target.parent.name}"
         trackers.append(MLflowTracking(tracking["uri"], tracking["experiment"], name, settings))
     scratch = target.with_name(f".{target.name}.unfinished")
-    network, history = fit(
-        model,
-        objective,
-        sets["train"],
-        sets["val"],
-        settings,
-        scratch,
-        [table, *trackers],
-        inputs={Path(path).name: digest for path, digest in origin["inputs"].items()},
-    )
+    network: nn.Module = model
+    history: list[dict[str, float]] = []
+    if settings["epochs"]:
+        network, history = fit(
+            model,
+            objective,
+            sets["train"],
+            sets["val"],
+            settings,
+            scratch,
+            [table, *trackers],
+            inputs={Path(path).name: digest for path, digest in origin["inputs"].items()},
+        )
     assert isinstance(network, Network)
+    network.eval()
     network.to(device())
     metrics: dict[str, Any] = {"sizes": {name: len(data) for name, data in sets.items()}}
     metrics["left_out"] = {name: data.left_out for name, data in sets.items() if data.left_out}
@@ -76,8 +85,9 @@ def _run(
     if not is_first_process():
         return
     metrics["units"] = objective.units(network)
-    metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
-    metrics["trained_per_second"] = len(sets["train"]) / metrics["seconds_per_epoch"]
+    if history:
+        metrics["seconds_per_epoch"] = float(np.median([row["seconds"] for row in history]))
+        metrics["trained_per_second"] = len(sets["train"]) / metrics["seconds_per_epoch"]
     metrics["peak_memory_mb"] = peak_memory()
     metrics["epochs"] = len(history)
     metrics["parameters"] = sum(p.numel() for p in network.parameters())

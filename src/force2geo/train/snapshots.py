@@ -17,7 +17,7 @@ from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.training_data.packed import COLUMNS, SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _CHUNK = 1_000_000
@@ -125,6 +125,11 @@ class Snapshots:
             rows=self.rows[torch.cat([~part.any(dim=1) for part in found]).to(self.rows.device)],
             left_out=self.left_out | unseen(torch.cat(found), strange),
         )
+
+    def of_molecules(self, cids: Sequence[Any]) -> Snapshots:
+        """Return the snapshots of molecules alone, whose CIDs are given as bytes."""
+        kept = torch.from_numpy(np.isin(self.ids(), np.array(cids)))
+        return replace(self, rows=self.rows[kept.to(self.rows.device)])
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """Return the snapshots at `indices` (into `rows`) with energies and forces."""

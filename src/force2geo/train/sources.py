@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -15,10 +16,12 @@ from force2geo.train.snapshots import Snapshots
 from force2geo.training_data.conformers import read_conformers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
+
+Name = TypeVar("Name", str, bytes)
 
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
 
@@ -58,8 +61,17 @@ class PackedSnapshots(Source):
     """Snapshots with energies and forces, packed; the file says which are judged on."""
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
-        """Return all to train on, and of the others those of the record's `judged_on`."""
-        return self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
+        """Return all to train on, and of the others those of the record's `judged_on`.
+
+        Of a `train_share` the snapshots of so many of the molecules are trained on.
+        """
+        sets = self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
+        share, train = record.get("train_share"), sets["train"]
+        if share is None:
+            return sets
+        names = sorted(set(train.ids().tolist()))
+        kept = nested(names, max(1, round(share * len(names))))
+        return sets | {"train": train.of_molecules(kept).require("training set")}
 
     def sets(self, snapshots: Snapshots, judged_on: str | None) -> dict[str, Snapshots]:
         """Return the parts of snapshots; validation and test of one source, of all when None."""
@@ -91,6 +103,14 @@ class DownstreamMolecules(Source):
                     f"{one} ({target.unit})" for one, target in conformers.targets.items()
                 )
                 raise UserError(f"{given.data}: has no target '{name}', only {known or 'none'}")
+        parts, size = dict(given.parts), record.get("train_size")
+        if size is not None:
+            if size > len(parts["train"]):
+                raise UserError(
+                    f"property.train_size: {size}, and the training part of the {record['split']} "
+                    f"split has {len(parts['train'])} molecules"
+                )
+            parts["train"] = nested(parts["train"], size)
         return {
             part: molecules(
                 conformers,
@@ -101,11 +121,25 @@ class DownstreamMolecules(Source):
                 sample=bool(record.get("mixed")) and part == "train",
                 targets=targets,
             ).to(device())
-            for part, cids in given.parts.items()
+            for part, cids in parts.items()
         }
 
 
 SNAPSHOTS, MOLECULES = PackedSnapshots(), DownstreamMolecules()
+
+
+def nested(names: Sequence[Name], count: int) -> list[Name]:
+    """Return so many of the names, in their order; fewer of the same are among more.
+
+    Chance is in the names themselves: neither their order nor their company changes which.
+    """
+    drawn = sorted(names, key=lambda name: (zlib.crc32(_bytes(name)), _bytes(name)))
+    kept = set(drawn[:count])
+    return [name for name in names if name in kept]
+
+
+def _bytes(name: str | bytes) -> bytes:
+    return name.encode() if isinstance(name, str) else name
 
 
 def _near(snapshots: Snapshots) -> Snapshots:

@@ -1,0 +1,91 @@
+"""The orderings of property models that the method predicts, and the trainings that tell."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from force2geo.plan.properties import FROM_POTENTIAL, FROM_SCRATCH, data_of, files_of, label, sized
+from force2geo.plan.variants import SWEPT_RECIPE, SWEPT_SPLIT, Variant, scratch
+
+
+class Ordering(NamedTuple):
+    """A claim: the recipe `worse` has larger errors than `better`; `published` (eV), if known."""
+
+    claim: str
+    worse: str
+    better: str
+    published: float | None = None
+
+
+# Published differences are of tables 1, 4, 6, 7, 10 and 13; of validation where there is no test.
+ORDERINGS = (
+    Ordering(
+        "Geometry fine-tuning improves on the same predictor on the same relaxed geometries",
+        "untuned_force2geo", "geometry_force2geo",
+    ),
+    Ordering(
+        "… and on one trained from scratch on them", "scratch_force2geo", "geometry_force2geo",
+    ),
+    Ordering(
+        "Relaxed geometries improve on RDKit's, both fine-tuned",
+        "geometry_rdkit", "geometry_force2geo", 0.1598 - 0.0822,
+    ),
+    Ordering("… both from scratch", "scratch_rdkit", "scratch_force2geo"),
+    Ordering(
+        "Relaxed geometries improve on PM3 & HF's, both fine-tuned",
+        "geometry_hf", "geometry_force2geo", 0.0916 - 0.0822,
+    ),
+    Ordering(
+        "True geometries improve on relaxed ones, both from scratch",
+        "scratch_force2geo", "painn", 0.4846 - 0.1137,
+    ),
+    Ordering(
+        "Geometry improves on the molecular graph", "gin_virtual", "geometry_force2geo",
+        0.1249 - 0.0794,
+    ),
+    Ordering("Force2Prop improves on training from scratch", "", "force2prop", 0.0575 - 0.0486),
+    Ordering("… with SchNet", "schnet", "force2prop_schnet", 0.0718 - 0.0572),
+    Ordering(
+        "Forces are better to pretrain on than noise", "force2prop_denoising", "force2prop",
+        0.0533 - 0.0471,
+    ),
+    Ordering("Fine-tuning all improves on the head alone", "force2prop_frozen", "force2prop"),
+    Ordering("Pretrained features improve on random ones", "random_frozen", "force2prop_frozen"),
+)  # fmt: skip
+
+
+def request(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the files of the claims' recipes, of the learning curve, and of the noise's sweep."""
+    section = config["property"]
+    split = section["splits"][0]
+    names = {one for claim in ORDERINGS for one in (claim.worse, claim.better)}
+    start = scratch(config) if "pretrain" in config else ""
+    # The empty name is the potential's network from scratch.
+    asked = {
+        label(split, name): Variant(split, name or start) for name in sorted(names) if name or start
+    }
+    sizes = sized(config, split) if section["sizes"] else {}
+    values = section["sweeps"].get("noise", [])
+    asked |= sizes | {
+        label(SWEPT_SPLIT, f"noise {value}"): Variant(
+            SWEPT_SPLIT, SWEPT_RECIPE, None, {"noise": value}
+        )
+        for value in values
+    }
+    return {
+        "files": files_of(config, asked),
+        "data": data_of(config)["from"],
+        "split": split,
+        "sizes": sorted(section["sizes"]),
+        "noise": sorted(values),
+    }
+
+
+def size_row(split: str, scratched: bool, size: int) -> str:
+    """Return the label of a learning curve's point."""
+    return label(split, f"{FROM_SCRATCH if scratched else FROM_POTENTIAL}, {size}")
+
+
+def noise_row(value: float) -> str:
+    """Return the label of a value of the noise."""
+    return label(SWEPT_SPLIT, f"noise {value}")
