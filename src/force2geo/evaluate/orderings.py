@@ -36,14 +36,11 @@ def orderings_table(asked: dict[str, Any], folder: Path) -> Table:
     runs, split = runs_of(asked, folder), asked["split"]
     rows: dict[str, dict[str, Cell]] = {}
     known: dict[str, dict[str, float]] = {}
-    claim = ""
     for one in ORDERINGS:
-        # What begins with an ellipsis goes on with the claim before.
-        claim = f"{claim.partition(', both')[0]} {one.claim}" if one.claim[0] == "…" else one.claim
         pair = [(1.0, label(split, one.worse)), (-1.0, label(split, one.better))]
-        rows[claim] = _row(pair, runs)
+        rows[one.claim] = _row(pair, runs)
         if one.published is not None:
-            known[claim] = {"difference": round(one.published, 4)}
+            known[one.claim] = {"difference": round(one.published, 4)}
     rows |= _most_at_small_size(runs, split, asked["sizes"])
     found, notes = _optimum(runs, asked["noise"])
     rows |= found
@@ -96,7 +93,7 @@ def _most_at_small_size(runs: _Runs, split: str, sizes: list[int]) -> dict[str, 
     if len(sizes) > 1:
         least, most = gains[sizes[0]], gains[sizes[-1]]
         opposite = [(-weight, told) for weight, told in most]
-        rows[f"… by more with {sizes[0]} than with {sizes[-1]} molecules"] = _row(
+        rows[f"Force2Prop gains more with {sizes[0]} than with {sizes[-1]} molecules"] = _row(
             [*least, *opposite], runs
         )
     return rows

@@ -32,7 +32,8 @@ def validation_curves(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
             axis.fill_between(at, low, high, color=color, alpha=0.2, linewidth=0)
     axis.set(xlabel="epoch", ylabel="validation MAE (eV)", yscale="log")
     _plain(axis.yaxis)
-    axis.legend(frameon=False)
+    if runs:
+        axis.legend(frameon=False)
     return figure
 
 
@@ -44,7 +45,8 @@ def size_curves(panels: dict[str, dict[str, Curve]], against: str) -> Figure:
     figure, axes = new_figure(max(1, len(panels)))
     for axis, (title, rows) in zip(np.atleast_1d(axes), panels.items(), strict=False):
         ticks: set[float] = set()
-        for color, (row, curve) in zip(_COLORS, rows.items(), strict=False):
+        drawn = {row: curve for row, curve in rows.items() if curve}
+        for color, (row, curve) in zip(_COLORS, drawn.items(), strict=False):
             sizes = sorted(curve)
             means, bars = zip(*(mean_and_deviation(list(curve[s])) for s in sizes), strict=True)
             axis.errorbar(
@@ -58,7 +60,8 @@ def size_curves(panels: dict[str, dict[str, Curve]], against: str) -> Figure:
             axis.set_xticks(sorted(ticks))
         _plain(axis.xaxis)
         _plain(axis.yaxis)
-        axis.legend(frameon=False)
+        if drawn:
+            axis.legend(frameon=False)
     return figure
 
 

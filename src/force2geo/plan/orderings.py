@@ -9,7 +9,10 @@ from force2geo.plan.variants import SWEPT_RECIPE, SWEPT_SPLIT, Variant, scratch
 
 
 class Ordering(NamedTuple):
-    """A claim: the recipe `worse` has larger errors than `better`; `published` (eV), if known."""
+    """A claim: the recipe `worse` has larger errors than `better`; `published` (eV), if known.
+
+    `FROM_SCRATCH` is the potential's network without its start.
+    """
 
     claim: str
     worse: str
@@ -24,13 +27,17 @@ ORDERINGS = (
         "untuned_force2geo", "geometry_force2geo",
     ),
     Ordering(
-        "… and on one trained from scratch on them", "scratch_force2geo", "geometry_force2geo",
+        "Geometry fine-tuning improves on training from scratch on relaxed geometries",
+        "scratch_force2geo", "geometry_force2geo",
     ),
     Ordering(
         "Relaxed geometries improve on RDKit's, both fine-tuned",
         "geometry_rdkit", "geometry_force2geo", 0.1598 - 0.0822,
     ),
-    Ordering("… both from scratch", "scratch_rdkit", "scratch_force2geo"),
+    Ordering(
+        "Relaxed geometries improve on RDKit's, both from scratch",
+        "scratch_rdkit", "scratch_force2geo",
+    ),
     Ordering(
         "Relaxed geometries improve on PM3 & HF's, both fine-tuned",
         "geometry_hf", "geometry_force2geo", 0.0916 - 0.0822,
@@ -43,8 +50,14 @@ ORDERINGS = (
         "Geometry improves on the molecular graph", "gin_virtual", "geometry_force2geo",
         0.1249 - 0.0794,
     ),
-    Ordering("Force2Prop improves on training from scratch", "", "force2prop", 0.0575 - 0.0486),
-    Ordering("… with SchNet", "schnet", "force2prop_schnet", 0.0718 - 0.0572),
+    Ordering(
+        "Force2Prop improves on training from scratch", FROM_SCRATCH, "force2prop",
+        0.0575 - 0.0486,
+    ),
+    Ordering(
+        "Force2Prop improves on training from scratch with SchNet", "schnet", "force2prop_schnet",
+        0.0718 - 0.0572,
+    ),
     Ordering(
         "Forces are better to pretrain on than noise", "force2prop_denoising", "force2prop",
         0.0533 - 0.0471,
@@ -59,10 +72,10 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
     section = config["property"]
     split = section["splits"][0]
     names = {one for claim in ORDERINGS for one in (claim.worse, claim.better)}
-    start = scratch(config) if "pretrain" in config else ""
-    # The empty name is the potential's network from scratch.
+    network = scratch(config) if "pretrain" in config else "painn"
     asked = {
-        label(split, name): Variant(split, name or start) for name in sorted(names) if name or start
+        label(split, name): Variant(split, network if name == FROM_SCRATCH else name)
+        for name in sorted(names)
     }
     sizes = sized(config, split) if section["sizes"] else {}
     values = section["sweeps"].get("noise", [])
