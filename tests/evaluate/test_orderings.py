@@ -1,5 +1,6 @@
 """Orderings: each verdict is that of errors typed in so that it must come out."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,25 @@ def test_the_noise_s_optimum_lies_inside_or_not(tmp_path, shifts, expected):
         f"Noise has an optimum: {best:g} Å improves on 0.4 Å": expected[1],
     }
     assert any(f"Noise {best:g} Å is the best in validation" in note for note in table.notes)
+
+
+def test_the_noise_s_optimum_is_chosen_on_validation(tmp_path):
+    rows = {f"random: noise {value}": {7: HARD + shift} for value, shift in
+            {0.0: 0.05, 0.1: 0.01, 0.2: 0.0, 0.4: 0.05}.items()}  # fmt: skip
+    table_of(tmp_path, rows, noise=(0.0, 0.1, 0.2, 0.4))
+    # Validation says 0.1, the test 0.2.
+    path = tmp_path / "random noise 0.1, seed 7/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["val"]["property_mae"] = 0.0
+    path.write_text(json.dumps(metrics))
+    files = {}
+    for told in rows:
+        folder = tmp_path / f"{told}, seed 7".replace(":", "")
+        files[f"{told}, seed 7"] = str(folder / "metrics.json")
+    asked = {"files": files, "data": "qm9", "split": "random", "sizes": [],
+             "noise": [0.0, 0.1, 0.2, 0.4]}  # fmt: skip
+    found = orderings.build(asked, Path("/")).rows
+    assert "Noise has an optimum: 0.1 Å improves on 0 Å" in found
 
 
 def test_too_few_values_of_noise_have_no_inside(tmp_path):
