@@ -142,6 +142,18 @@ def test_sizes_shares_and_targets(given):
     assert ids["property.random.painn.train_size=20"] == "property.random.painn.train_size=20"
 
 
+def test_small_sets_may_train_for_as_many_batches(given):
+    found = made(given, sizes=[20, 40, 80], train_size=40, same_steps=True)
+    own = "property.random.painn"
+    epochs = given["property"]["from_scratch"]["epochs"]
+    assert found[own]["epochs"] == epochs
+    assert found[f"{own}.train_size=20"]["epochs"] == 2 * epochs
+    assert found[f"{own}.train_size=80"]["epochs"] == epochs
+    assert same(found)[f"{own}.train_size=40"] == own
+    with pytest.raises(UserError, match=r"property\.same_steps: needs property\.train_size"):
+        resolved(given, sizes=[20], same_steps=True)
+
+
 def test_the_potential_s_fine_tuning_may_be_its_own(given):
     own = {"epochs": 3}
     one, other = made(given), made(given, force2prop=own)

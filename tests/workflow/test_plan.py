@@ -44,6 +44,7 @@ READ_BY = {
     "train/property.random.painn/predictions.npz": {"table", "figure"},
     "train/property.random.force2prop/metrics.json": {"table"},
     "train/property.random.geometry_force2geo.noise=0.05/metrics.json": {"table"},
+    "train/property.random.geometry_force2geo.noise=0.05/predictions.npz": {"table"},
     "tables/table3.json": {"report"},
     "tables/table11.json": {"report"},
     "figures/residual.png": {"report"},
@@ -73,7 +74,10 @@ SHOWN = {
         *(f"judged/d_opt{n}.csv" for n in ("", ".GFN2-xTB", ".DFT", ".published")),
         "train/pretrain/metrics.json", "train/pretrain.published/metrics.json",
     },
-    "tables/table11.csv": {"train/property.random.geometry_force2geo.noise=0.05/metrics.json"},
+    "tables/table11.csv": {
+        f"train/property.random.geometry_force2geo.noise=0.05/{name}"
+        for name in ("metrics.json", "predictions.npz")
+    },
     "figures/relaxation.png": {"relax/d_opt.h5"},
 }  # fmt: skip
 

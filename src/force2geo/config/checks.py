@@ -93,6 +93,10 @@ def _recipes(config: dict[str, Any]) -> list[str]:
         for key in ("sizes", "shares"):
             if section[key]:
                 raise UserError(f"config: property.{key}: needs the section pretrain")
+    if section["same_steps"] and section["train_size"] is None:
+        raise UserError(
+            "config: property.same_steps: needs property.train_size, to count its steps"
+        )
     named = recipes(config)
     for name in named if "pretrain" not in config else []:
         one = recipe(name)

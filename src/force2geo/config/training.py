@@ -264,6 +264,11 @@ class Property:
         unit="molecules",
         distinct=True,
     )
+    same_steps: bool = setting(
+        "whether sizes below train_size train for as many batches as it does, for more epochs; "
+        "without it, as above train_size, for as many epochs",
+        False,
+    )
     shares: _Shares = setting(
         "of the potential's training molecules: a potential and a Force2Prop each (figure 5)",
         (),

@@ -124,6 +124,9 @@ def property_model(config: dict[str, Any], variant: Variant) -> dict[str, Any]:
     size = changed.get("train_size", section["train_size"])
     if size is not None:
         record["train_size"] = size
+        if section["same_steps"]:
+            more = section["train_size"] / size
+            record["epochs"] = round(record["epochs"] * max(1, more))
     if made.frozen:
         record["frozen_backbone"] = True
     if not made.tuned:
