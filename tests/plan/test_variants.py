@@ -59,7 +59,7 @@ def test_a_seed_more_is_a_training_more_of_each_and_renames_none(given):
 
 
 def test_seeds_that_leave_the_run_s_own_out_are_those_alone(given):
-    config = resolved(given, seeds=[8], recipes=["painn"], networks=["schnet"])
+    config = resolved(given, seeds=[8], recipes=["painn"], once=["schnet"])
     assert set(trainings(config)) == {
         "pretrain", "property.random.painn.seed8", "property.random.schnet",
     }  # fmt: skip
@@ -217,17 +217,26 @@ def test_a_network_that_is_not_installed_costs_its_row_alone(given, monkeypatch)
 
     monkeypatch.setattr(plan, "missing", missing)
     given["models"]["torchmd_net"] = {}
-    config = resolved(given, networks=["torchmd_net", "schnet"])
+    config = resolved(given, once=["torchmd_net", "schnet"])
     assert "property.random.torchmd_net" not in trainings(config)
     asked = by_row(config, {"TorchMD-Net": "torchmd_net", "SchNet": "schnet"})
     assert asked["lacking"] == {"TorchMD-Net": ["torchmd-net"]}
     assert {told.partition(",")[0] for told in asked["files"]} == {"random: SchNet"}
 
 
+def test_what_is_trained_once_may_be_a_recipe(given):
+    found = made(given, recipes=["painn"], once=["force2prop", "schnet"], seeds=[7, 8])
+    assert set(found) == {
+        "pretrain", "property.random.painn", "property.random.painn.seed8",
+        "property.random.force2prop", "property.random.schnet",
+    }  # fmt: skip
+    assert found["property.random.force2prop"]["start"] == "pretrain"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"networks": ["egnn"]}, "property.recipes: egnn: 'egnn' is not described under models"),
+        ({"once": ["egnn"]}, "property.recipes: egnn: 'egnn' is not described under models"),
         ({"recipes": ["unimol_hf"]}, "property.recipes: unimol_hf: 'unimol_plus' is not described"),
         ({"shares": [1.0]}, "property.shares.0: 1.0, not a number above 0 and below 1"),
         ({"sizes": [0]}, "property.sizes.0: 0, not a whole number of at least 1"),

@@ -238,9 +238,10 @@ class Property:
         fewest=1,
         distinct=True,
     )
-    networks: tuple[str, ...] = setting(
-        "names of models that are trained from scratch on true geometries, too, with the run's own "
-        "seed; those whose packages are not installed are left out, which the tables say",
+    once: tuple[str, ...] = setting(
+        "recipes, or names of models to train from scratch on true geometries, that are trained "
+        "with the run's own seed alone; models whose packages are not installed are left out, "
+        "which the tables say",
         (),
         distinct=True,
     )

@@ -65,7 +65,7 @@ def recipes(config: dict[str, Any]) -> list[str]:
     curve = [scratch(config), FORCE2PROP] if section["sizes"] else []
     shared = [FORCE2PROP] if section["shares"] else []
     by = [TARGETS_BY] if section["targets"] else []
-    named = [*section["recipes"], *section["networks"], *swept, *curve, *shared, *by]
+    named = [*section["recipes"], *section["once"], *swept, *curve, *shared, *by]
     return list(dict.fromkeys(named))
 
 
@@ -76,7 +76,7 @@ def variants(config: dict[str, Any]) -> list[Variant]:
     own, *others = seeds(config)
     found = [Variant(split, one, own) for split in splits for one in section["recipes"]]
     found += _swept(config, own)
-    found += [Variant(split, one) for split in splits for one in section["networks"]]
+    found += [Variant(split, one) for split in splits for one in section["once"]]
     for seed in others:
         found += [Variant(split, one, seed) for split in splits for one in section["recipes"]]
         found += _swept(config, seed)
