@@ -40,8 +40,9 @@ def test_the_benchmark_is_of_table_8_s_nine(paper):
     assert {
         name: (model["layers"], model["features"], paper["benchmark"]["batch_size"][name])
         for name, model in paper["models"].items()
+        if name in TABLE_8
     } == TABLE_8
-    assert {model["cutoff"] for model in paper["models"].values()} == {4.5}
+    assert {paper["models"][name]["cutoff"] for name in TABLE_8} == {4.5}
 
 
 @pytest.mark.parametrize("name", TABLE_8)
