@@ -83,9 +83,6 @@ def run(tmp_path):
     parts = {f"test/{name}": value for name, value in numbers.items()}
     for folder in (home / "train/pretrain", home / "train/benchmark.painn"):
         training(folder, parts, val=potential, test=potential)
-    gaps = {f"{part}/{name}": np.array(value, dtype=kind) for part in ("val", "test")
-            for name, value, kind in (("cid", CIDS[:2], "S9"), ("property", [1.0, 2.0], float),
-                                      ("property_true", [1.5, 2.0], float))}  # fmt: skip
     values = {
         "painn": 0.25,
         "geometry_force2geo": 0.25,
@@ -94,6 +91,9 @@ def run(tmp_path):
         "geometry_force2geo.geometry_weight=0.2": 0.8,
     }
     for recipe, value in values.items():
+        one = {"cid": np.array(CIDS[:2], dtype="S9"), "property": np.array([1.0, 2.0]),
+               "property_true": np.array([1.0 + 2 * value, 2.0])}  # fmt: skip
+        gaps = {f"{part}/{name}": array for part in ("val", "test") for name, array in one.items()}
         training(home / f"train/property.random.{recipe}", gaps, val={"property_mae": value},
                  test={"property_mae": 5 * value})  # fmt: skip
     runs = [relaxation("converged", 0.01)] * 2 + [relaxation("exploded", 0.01),

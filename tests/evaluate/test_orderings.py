@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typed_runs import off_by, write_property_run
 
+from force2geo.evaluate.report import _verdict
 from force2geo.evaluate.table import frame
 from force2geo.plan.orderings import ORDERINGS
 from force2geo.tables import orderings
@@ -132,6 +133,16 @@ def test_too_few_values_of_noise_have_no_inside(tmp_path):
     table = table_of(tmp_path, rows, noise=(0.0, 0.1))
     (cells,) = [c for row, c in table.rows.items() if row.startswith("Noise")]
     assert cells["verdict"].value is None and "property.sweeps.noise" in cells["verdict"].reason
+
+
+def test_the_page_says_of_few_molecules_only_what_the_orderings_do_not(tmp_path):
+    errors = {"force_rmse": 30.0, "force_rmse_zero": 60.0, "energy_mae": 5.0}
+    (tmp_path / "train/pretrain").mkdir(parents=True)
+    (tmp_path / "train/pretrain/metrics.json").write_text(
+        json.dumps({"val": errors, "test": errors, "sizes": {"train": 50, "test": 10}})
+    )
+    assert "within their noise" in _verdict(tmp_path, ["table4"])
+    assert "within their noise" not in _verdict(tmp_path, ["table4", "orderings"])
 
 
 def test_every_claim_has_a_row_of_its_own(tmp_path):
