@@ -81,7 +81,7 @@ def test_a_row_of_several_seeds_has_mean_deviation_and_interval(tmp_path, errors
     notes = "\n".join(table.notes)
     assert "n = 3 trainings a row, seeds 7, 8 and 9" in notes
     assert "of other seeds: DFT 3D + PaiNN (ground truth) (7)" in notes
-    assert "On the data set qm9" in notes
+    assert "The target 'gap' of the data set qm9; published numbers are of the gap of" in notes
 
 
 def test_what_a_reader_sees_has_the_interval_beside_its_number(tmp_path, errors):
@@ -119,6 +119,15 @@ def test_rows_are_compared_with_the_method_s_molecule_by_molecule(tmp_path, erro
     truth = re.search(r"truth\) (-[\d.]+)", note)
     expected = np.mean(errors["DFT 3D + PaiNN (ground truth)"][7] - own[7])
     assert float(truth[1]) == pytest.approx(expected, abs=1e-4)  # of the one seed in common
+
+
+def test_errors_have_the_target_s_unit(tmp_path, errors):
+    own = errors["Force2Geo + PaiNN"]
+    paths = {s: write_property_run(tmp_path / str(s), *off_by(e), unit="D") for s, e in own.items()}
+    asked = asked_for({("random", "Force2Geo + PaiNN"): paths}) | {"target": "dipole"}
+    table = table4.build(asked, Path("/"))
+    assert list(table.columns.values())[:2] == ["Random val MAE (D)", "Random test MAE (D)"]
+    assert "The target 'dipole'" in table.notes[0]
 
 
 @pytest.mark.parametrize("name", TABLES)

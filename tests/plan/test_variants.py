@@ -224,6 +224,13 @@ def test_a_network_that_is_not_installed_costs_its_row_alone(given, monkeypatch)
     assert {told.partition(",")[0] for told in asked["files"]} == {"random: SchNet"}
 
 
+def test_tables_show_one_target(given):
+    config = resolved(given)
+    config["property"]["target"] = ["gap", "homo"]
+    with pytest.raises(UserError, match="gap, homo at once; tables and figures of property models"):
+        by_row(config, {"PaiNN": "painn"})
+
+
 def test_what_is_trained_once_may_be_a_recipe(given):
     found = made(given, recipes=["painn"], once=["force2prop", "schnet"], seeds=[7, 8])
     assert set(found) == {

@@ -28,7 +28,13 @@ _PARTS = {"train": "train on", "val": "validate", "test": "test"}
 SPLITS = ("random", "scaffold")
 
 
-def columns_of(splits: Iterable[str], unit: str = "eV") -> dict[str, str]:
+def unit_of(metrics: Iterable[Path]) -> str:
+    """Return the unit of errors in metrics files, eV where none says it."""
+    found = {read_json(path).get("units", {}).get("property_mae", "eV") for path in metrics}
+    return next(iter(found), "eV")
+
+
+def columns_of(splits: Iterable[str], unit: str) -> dict[str, str]:
     """Return the columns of validation and test on splits."""
     return {
         f"{split}_{part}": f"{split.capitalize()} {part} MAE ({unit})"
@@ -56,13 +62,17 @@ def gap_table(
     of the row `reference`. The published numbers are `of` some data.
     """
     known, rows = published(name), list(rows)
-    columns = columns_of(splits)
     runs = runs_of(asked, folder)
+    unit = unit_of(path for seeds in runs.values() for path in seeds.values())
+    columns = columns_of(splits, unit)
     empty = {row: _why_empty(row, rows, asked) for row in dict.fromkeys([*known, *rows])}
     table: dict[str, dict[str, Cell]] = {
         row: {column: Cell(None, reason=why) for column in columns} for row, why in empty.items()
     }
-    notes = [f"On the data set {asked['data']}; published numbers are of {of}."]
+    notes = [
+        f"The target '{asked.get('target', 'gap')}' of the data set {asked['data']}; published "
+        f"numbers are of the gap of {of}."
+    ]
     trained: dict[str, list[int]] = {}
     for split in splits:
         own = {row: runs[label(split, row)] for row in rows if label(split, row) in runs}
@@ -71,7 +81,7 @@ def gap_table(
         trained |= {row: list(seeds) for row, seeds in own.items()}
         told = _fill(table, own, split)
         notes.append(f"{split.capitalize()} split: {'; '.join(told)}.")
-        notes += _compared(own, reference, split)
+        notes += _compared(own, reference, split, unit)
     return Table(name, title, first, columns, table, known, [*notes, *_seeds(trained)])
 
 
@@ -128,7 +138,7 @@ def _stacked(errors: Mapping[int, np.ndarray]) -> np.ndarray:
     return np.stack(list(errors.values()))
 
 
-def _compared(runs: dict[str, dict[int, Path]], reference: str, split: str) -> list[str]:
+def _compared(runs: dict[str, dict[int, Path]], reference: str, split: str, unit: str) -> list[str]:
     """Return by how much the test errors of rows exceed the reference's, paired by molecule."""
     errors = common_errors(runs, "test") if reference in runs and len(runs) > 1 else None
     if errors is None:
@@ -139,7 +149,7 @@ def _compared(runs: dict[str, dict[int, Path]], reference: str, split: str) -> l
         if found is not None:
             told.append(f"{row} {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})")
     return [
-        f"{split.capitalize()} split, test MAE less that of {reference}, eV, with the 95 % "
+        f"{split.capitalize()} split, test MAE less that of {reference}, {unit}, with the 95 % "
         f"interval of a bootstrap paired by molecule and seed: {'; '.join(told)}."
     ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.evaluate.gaps import unit_of
 from force2geo.evaluate.pooled import contrast, verdict
 from force2geo.evaluate.property_errors import common_errors
 from force2geo.evaluate.table import NOT_IN_THIS_RUN, Cell, Table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = {
-    "difference": "Difference of test MAE (eV)",
+    "difference": "Difference of test MAE",
     "relative": "Of the larger error (%)",
     "seeds": "Seeds",
     "molecules": "Test molecules",
@@ -45,16 +46,19 @@ def orderings_table(asked: dict[str, Any], folder: Path) -> Table:
     found, notes = _optimum(runs, asked["noise"])
     rows |= found
     notes = [
-        f"On the data set {asked['data']}, {split} split. Differences are of absolute errors of "
-        "the same test molecules and, where there are several, of trainings with the same seeds; "
-        "intervals are 95 % of a bootstrap over molecules and seeds, each by itself: of twenty "
+        f"The target '{asked.get('target', 'gap')}' of the data set {asked['data']}, {split} "
+        "split. Differences are of absolute errors of the same test molecules and, where there are "
+        "several, of trainings with the same seeds; intervals are 95 % of a bootstrap over "
+        "molecules and seeds, each by itself: of twenty "
         "orderings that are not there one would be told shown or opposite.",
         "With one seed the interval does not know how another training would have done.",
         *notes,
         "Published differences are of other data (validation where no test was published).",
     ]
+    unit = unit_of(path for seeds in runs.values() for path in seeds.values())
+    columns = COLUMNS | {"difference": f"{COLUMNS['difference']} ({unit})"}
     title = "Orderings that the method predicts"
-    return Table("orderings", title, "Prediction", COLUMNS, rows, known, notes)
+    return Table("orderings", title, "Prediction", columns, rows, known, notes)
 
 
 def _row(terms: Sequence[tuple[float, str]], runs: _Runs) -> dict[str, Cell]:

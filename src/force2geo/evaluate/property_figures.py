@@ -19,7 +19,7 @@ Curve = dict[float, "Sequence[float]"]
 """Errors of each seed by what they are drawn against."""
 
 
-def validation_curves(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
+def validation_curves(runs: dict[str, list[list[dict[str, float]]]], unit: str) -> Figure:
     """Return the validation MAE against the epoch, by row: mean over seeds, best to worst."""
     figure, axis = new_figure()
     for color, (row, seeds) in zip(_COLORS, runs.items(), strict=False):
@@ -30,14 +30,14 @@ def validation_curves(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
         if len(seeds) > 1:
             low, high = values.min(axis=0), values.max(axis=0)
             axis.fill_between(at, low, high, color=color, alpha=0.2, linewidth=0)
-    axis.set(xlabel="epoch", ylabel="validation MAE (eV)", yscale="log")
+    axis.set(xlabel="epoch", ylabel=f"validation MAE ({unit})", yscale="log")
     _plain(axis.yaxis)
     if runs:
         axis.legend(frameon=False)
     return figure
 
 
-def size_curves(panels: dict[str, dict[str, Curve]], against: str) -> Figure:
+def size_curves(panels: dict[str, dict[str, Curve]], against: str, unit: str) -> Figure:
     """Return the test MAE `against` a size, a panel a split, a line a row.
 
     Points are means over seeds, bars their standard deviations.
@@ -54,7 +54,7 @@ def size_curves(panels: dict[str, dict[str, Curve]], against: str) -> Figure:
                 markersize=4, capsize=2, linestyle="-" if len(sizes) > 1 else "",
             )  # fmt: skip
             ticks |= set(sizes)
-        axis.set(xlabel=against, ylabel="test MAE (eV)", title=title, yscale="log")
+        axis.set(xlabel=against, ylabel=f"test MAE ({unit})", title=title, yscale="log")
         if min(ticks, default=0) > 0:
             axis.set_xscale("log")
             axis.set_xticks(sorted(ticks))

@@ -30,13 +30,15 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:
     """Return the figure."""
+    from force2geo.evaluate.gaps import unit_of
     from force2geo.evaluate.property_figures import validation_curves
     from force2geo.files import read_json
     from force2geo.plan.properties import label, runs_of
 
     runs = runs_of(asked, folder)
-    return validation_curves({
+    histories = {
         row: [read_json(path)["history"] for path in runs[label(asked["split"], row)].values()]
         for row in ROWS
         if label(asked["split"], row) in runs
-    })  # fmt: skip
+    }
+    return validation_curves(histories, unit_of(p for own in runs.values() for p in own.values()))

@@ -31,6 +31,7 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:
     """Return the figure."""
+    from force2geo.evaluate.gaps import unit_of
     from force2geo.evaluate.property_figures import Curve, size_curves
     from force2geo.files import read_json
     from force2geo.plan.properties import FROM_POTENTIAL, label, runs_of
@@ -54,4 +55,5 @@ def draw(asked: dict[str, Any], folder: Path) -> Figure:
         }
         for split in asked["splits"]
     }
-    return size_curves(panels, "snapshots that the potential has learnt from")
+    unit = unit_of(path for seeds in runs.values() for path in seeds.values())
+    return size_curves(panels, "snapshots that the potential has learnt from", unit)

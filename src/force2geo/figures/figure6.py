@@ -25,6 +25,7 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:
     """Return the figure."""
+    from force2geo.evaluate.gaps import unit_of
     from force2geo.evaluate.property_figures import Curve, size_curves
     from force2geo.files import read_json
     from force2geo.plan.properties import BETWEEN, FROM_POTENTIAL, FROM_SCRATCH, runs_of
@@ -32,10 +33,12 @@ def draw(asked: dict[str, Any], folder: Path) -> Figure:
     panels: dict[str, dict[str, Curve]] = {
         split: {FROM_SCRATCH: {}, FROM_POTENTIAL: {}} for split in asked["splits"]
     }
-    for told, seeds in runs_of(asked, folder).items():
+    runs = runs_of(asked, folder)
+    for told, seeds in runs.items():
         split, _, rest = told.partition(BETWEEN)
         found = [read_json(path) for path in seeds.values()]
         errors = [metrics["test"]["property_mae"] for metrics in found]
         panels[split][rest.rpartition(", ")[0]][found[0]["sizes"]["train"]] = errors
     shown = {f"{split} split": rows for split, rows in panels.items()}
-    return size_curves(shown, "molecules to train on")
+    unit = unit_of(path for seeds in runs.values() for path in seeds.values())
+    return size_curves(shown, "molecules to train on", unit)

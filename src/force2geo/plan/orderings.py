@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from force2geo.plan.properties import FROM_POTENTIAL, FROM_SCRATCH, data_of, files_of, label, sized
+from force2geo.plan.properties import FROM_POTENTIAL, FROM_SCRATCH, about, files_of, label, sized
 from force2geo.plan.variants import SWEPT_RECIPE, SWEPT_SPLIT, Variant, scratch
 
 
@@ -87,7 +87,7 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "files": files_of(config, asked),
-        "data": data_of(config)["from"],
+        **about(config),
         "split": split,
         "sizes": sorted(section["sizes"]),
         "noise": sorted(values),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from force2geo.errors import UserError
 from force2geo.plan.trainings import lacking, same, trainings
 from force2geo.plan.variants import (
     FORCE2PROP,
@@ -31,6 +32,7 @@ def files_of(config: dict[str, Any], asked: dict[str, Variant]) -> dict[str, str
 
     Predictions stand beside metrics, which tables name; both are their inputs.
     """
+    target(config)
     ids = same(trainings(config))
     files = {}
     for label, variant in asked.items():
@@ -59,6 +61,22 @@ def label(split: str, row: str) -> str:
     return f"{split}{BETWEEN}{row}"
 
 
+def target(config: dict[str, Any]) -> str:
+    """Return what property models predict; `UserError` where that is several things at once."""
+    found = config["property"].get("target", "gap")
+    if not isinstance(found, str):
+        raise UserError(
+            f"property.target: {', '.join(found)} at once; tables and figures of property models "
+            "show one target, and others under property.targets"
+        )
+    return found
+
+
+def about(config: dict[str, Any]) -> dict[str, str]:
+    """Return what a table says of the data and what is predicted of it."""
+    return {"data": data_of(config)["from"], "target": target(config)}
+
+
 def data_of(config: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of the data that property models learn from."""
     entry: dict[str, Any] = config["data"][config["property"]["data"]]
@@ -81,7 +99,7 @@ def by_row(config: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:
     return {
         "files": files_of(config, asked),
         "lacking": {row: packages for row, packages in lacks.items() if packages},
-        "data": data_of(config)["from"],
+        **about(config),
     }
 
 
@@ -92,7 +110,7 @@ def by_value(config: dict[str, Any], key: str) -> dict[str, Any]:
         label(SWEPT_SPLIT, str(value)): Variant(SWEPT_SPLIT, SWEPT_RECIPE, None, {key: value})
         for value in values
     }
-    return {"files": files_of(config, asked), "data": data_of(config)["from"]}
+    return {"files": files_of(config, asked), **about(config)}
 
 
 FROM_SCRATCH, FROM_POTENTIAL = "from scratch", "Force2Prop"
@@ -143,9 +161,9 @@ def by_target(config: dict[str, Any]) -> dict[str, Any]:
     """Return what a table of the targets of the data is made of, on the first split."""
     section = config["property"]
     split = section["splits"][0]
-    own = section.get("target", "gap")
+    own = target(config)
     asked = {
         label(split, one): Variant(split, TARGETS_BY, None, {} if one == own else {"target": one})
-        for one in (*([own] if isinstance(own, str) else []), *section["targets"])
+        for one in (own, *section["targets"])
     }
-    return {"files": files_of(config, asked), "data": data_of(config)["from"]}
+    return {"files": files_of(config, asked), **about(config)}
