@@ -114,7 +114,7 @@ def test_rows_are_compared_with_the_method_s_molecule_by_molecule(tmp_path, erro
     difference = np.mean([rdkit[s] - own[s] for s in own])
     assert mean == pytest.approx(difference, abs=1e-4) and low < mean < high
     # Paired, the molecules' own difficulty is gone from it.
-    assert high - low < 0.3 * np.diff(table.rows["RDKit 3D + PaiNN"]["random_test"].interval)[0]
+    assert high - low < 0.5 * np.diff(table.rows["RDKit 3D + PaiNN"]["random_test"].interval)[0]
     assert "test MAE less that of Force2Geo + PaiNN" in note
     truth = re.search(r"truth\) (-[\d.]+)", note)
     expected = np.mean(errors["DFT 3D + PaiNN (ground truth)"][7] - own[7])

@@ -27,17 +27,22 @@ def pooled(values: np.ndarray, draws: int = DRAWS, seed: int = 7, percent: float
     """Return the mean of `values` (S,M) of S seeds and M molecules, and its percentile interval.
 
     Each sample of the bootstrap draws molecules and, of several seeds, seeds, both with
-    replacement: another test set and other trainings. Drawn seeds' weights are spread by
-    √(S/(S−1)), for S of S seeds vary by (S−1)/S too little: the variance is σ_m²/M + σ_s²/S. Of one
-    seed the interval says nothing of how another would have done.
+    replacement: another test set and other trainings. S of S seeds vary by (S−1)/S too little, and
+    of so few σ_s itself is unsure, so that drawn seeds' weights are spread by √(S/(S−1)) t/z,
+    Student's over the normal quantile. Half the interval is then √(z² σ_m²/M + t² σ_s²/S), which
+    holds the truth as often as it says. Of one seed it says nothing of how another would have done.
     """
+    from scipy import stats
+
     values = np.asarray(values, dtype=float)
     seeds, molecules = values.shape
     rng = np.random.default_rng(seed)
     weights = np.full((draws, seeds), 1 / seeds)
     if seeds > 1:
         drawn = rng.multinomial(seeds, weights[0], size=draws) / seeds
-        weights += np.sqrt(seeds / (seeds - 1)) * (drawn - weights)
+        quantile = 0.5 + percent / 200
+        unsure = stats.t.ppf(quantile, seeds - 1) / stats.norm.ppf(quantile)
+        weights += np.sqrt(seeds / (seeds - 1)) * unsure * (drawn - weights)
     means = np.empty((draws, seeds))
     step = max(1, _AT_ONCE // molecules)
     for first in range(0, draws, step):
