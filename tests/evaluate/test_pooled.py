@@ -27,13 +27,13 @@ def test_of_normal_errors_of_one_seed_it_is_the_textbook_s():
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.03)
 
 
-@pytest.mark.parametrize("seeds", [4, 6])
+@pytest.mark.parametrize("seeds", [3, 4])
 def test_seeds_are_a_second_source_of_chance_and_no_more_molecules(seeds):
     """Half the interval is √(z² σ_m²/M + t² σ_s²/S), σ_s² the sample's with n − 1."""
     rng = np.random.default_rng(4)
-    molecule, shift = rng.normal(0, 0.3, 500), rng.normal(0, 0.02, seeds)
+    molecule, shift = rng.normal(0, 0.3, 500), rng.normal(0, 0.05, seeds)
     values = 1.0 + molecule + shift[:, None]
-    for percent in (80, 95):
+    for percent in (68, 80, 95):
         found = pooled(values, draws=20_000, percent=percent)
         quantile = 0.5 + percent / 200
         z, t = stats.norm.ppf(quantile), stats.t.ppf(quantile, seeds - 1)
