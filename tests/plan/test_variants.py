@@ -10,6 +10,7 @@ from force2geo.config import resolve
 from force2geo.errors import UserError
 from force2geo.plan import trainings as plan
 from force2geo.plan.properties import by_row, by_share, by_size, by_target, by_value, runs_of
+from force2geo.plan.shown import request
 from force2geo.plan.trainings import same, trainings
 
 OWN = "property.random.geometry_force2geo"
@@ -183,6 +184,14 @@ def test_tables_ask_for_every_seed_and_share_what_is_equal(given):
     # The run's own noise is the training of table 4, of each seed.
     assert swept["random: 0.1, seed 8"] == asked["files"]["random: Tuned, seed 8"]
     assert swept["random: 0.2, seed 8"] == f"train/{OWN}.noise=0.2.seed8/metrics.json"
+
+
+def test_a_table_asks_for_no_split_that_it_does_not_show(given):
+    given["property"]["splits"] = ["random", "scaffold"]
+    config = resolved(given)
+    for name, splits in (("table4", {"random", "scaffold"}), ("table7", {"random"})):
+        asked = request(config, "table", name)["files"]
+        assert {told.partition(":")[0] for told in asked} == splits
 
 
 def test_curves_name_their_points(given, tmp_path):

@@ -16,7 +16,7 @@ from force2geo.evaluate.table import (
 )
 from force2geo.evaluate.wording import counted, listed
 from force2geo.files import read_json
-from force2geo.plan.properties import label, runs_of
+from force2geo.plan.properties import SPLITS, label, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PARTS = {"train": "train on", "val": "validate", "test": "test"}
-SPLITS = ("random", "scaffold")
 
 
 def unit_of(metrics: Iterable[Path]) -> str:

@@ -25,7 +25,8 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the figure is made of."""
     from force2geo.plan.properties import by_row
 
-    return {"files": by_row(config, ROWS)["files"], "split": config["property"]["splits"][0]}
+    split = config["property"]["splits"][0]
+    return {"files": by_row(config, ROWS, [split])["files"], "split": split}
 
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:

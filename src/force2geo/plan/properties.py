@@ -20,8 +20,11 @@ from force2geo.plan.variants import (
 from force2geo.train.recipes import recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+SPLITS = ("random", "scaffold")
+"""Those that the paper tells of."""
 BETWEEN = ": "
 """Between the split and the row of a label."""
 _SEED, _PREDICTIONS = ", seed ", ", predictions"
@@ -83,11 +86,14 @@ def data_of(config: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def by_row(config: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:
-    """Return what a table of recipes by row is made of, on each split, and what rows lack."""
+def by_row(
+    config: dict[str, Any], rows: dict[str, str], splits: Iterable[str] = SPLITS
+) -> dict[str, Any]:
+    """Return what a table of recipes by row is made of, on `splits`, and what rows lack."""
     asked = {
         label(split, row): Variant(split, name)
         for split in config["property"]["splits"]
+        if split in splits
         for row, name in rows.items()
     }
     networks = {row: recipe(name).backbone for row, name in rows.items()}

@@ -14,19 +14,18 @@ ROWS = {
     "Denoising w/ PaiNN": "force2prop_denoising",
     "Force2Prop w/ PaiNN": "force2prop",
 }
+SPLITS = ("random",)
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics and predictions of the property models, `split: row, seed`."""
     from force2geo.plan.properties import by_row
 
-    return by_row(config, ROWS)
+    return by_row(config, ROWS, SPLITS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
     from force2geo.evaluate.gaps import gap_table
 
-    return gap_table(
-        "table10", TITLE, asked, folder, ROWS, ["random"], reference="Force2Prop w/ PaiNN"
-    )
+    return gap_table("table10", TITLE, asked, folder, ROWS, SPLITS, reference="Force2Prop w/ PaiNN")

@@ -15,13 +15,14 @@ ROWS = {
     "Relaxed 3D": "scratch_force2geo",
     "Ground truth 3D": "painn",
 }
+SPLITS = ("random",)
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics and predictions of the property models, `split: row, seed`."""
     from force2geo.plan.properties import by_row
 
-    return by_row(config, ROWS)
+    return by_row(config, ROWS, SPLITS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
@@ -34,7 +35,7 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
         asked,
         folder,
         ROWS,
-        ["random"],
+        SPLITS,
         reference="Relaxed 3D",
         first="Conformers",
         of="QM9",

@@ -19,6 +19,7 @@ ROWS = {
     "PaiNN": "painn",
     "Force2Prop w/ PaiNN": "force2prop",
 }
+SPLITS = ("random",)
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def request(config: dict[str, Any]) -> dict[str, Any]:
     data = data_of(config)
     if data["from"] != "nabladft":
         return {"files": {}, "data": data["from"], "reason": "needs property.data from nabladft"}
-    return by_row(config, ROWS)
+    return by_row(config, ROWS, SPLITS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
@@ -41,7 +42,7 @@ def build(asked: dict[str, Any], folder: Path) -> Table:
         asked,
         folder,
         ROWS,
-        ["random"],
+        SPLITS,
         reference="Force2Prop w/ PaiNN",
         of="∇²DFT",
     )

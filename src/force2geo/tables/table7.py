@@ -14,17 +14,18 @@ ROWS = {
     "SchNet": "schnet",
     "Force2Prop w/ SchNet": "force2prop_schnet",
 }
+SPLITS = ("random",)
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics and predictions of the property models, `split: row, seed`."""
     from force2geo.plan.properties import by_row
 
-    return by_row(config, ROWS)
+    return by_row(config, ROWS, SPLITS)
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
     from force2geo.evaluate.gaps import gap_table
 
-    return gap_table("table7", TITLE, asked, folder, ROWS, ["random"], reference="SchNet")
+    return gap_table("table7", TITLE, asked, folder, ROWS, SPLITS, reference="SchNet")
