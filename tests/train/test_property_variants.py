@@ -9,7 +9,8 @@ from train_toys import SETTINGS
 
 from force2geo.cli import main
 from force2geo.potentials import checkpoint
-from force2geo.train.sources import SNAPSHOTS, Inputs, nested
+from force2geo.train.sources import SNAPSHOTS, Inputs
+from force2geo.train.subsets import nested
 from force2geo.training_data.conformers import Conformers, Target, write_conformers
 
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,15 +12,14 @@ from force2geo.errors import UserError
 from force2geo.train.molecules import molecules
 from force2geo.train.processes import device
 from force2geo.train.snapshots import Snapshots
+from force2geo.train.subsets import of_share, of_size
 from force2geo.training_data.conformers import read_conformers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
-
-Name = TypeVar("Name", str, bytes)
 
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
 
@@ -61,17 +59,9 @@ class PackedSnapshots(Source):
     """Snapshots with energies and forces, packed; the file says which are judged on."""
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
-        """Return all to train on, and of the others those of the record's `judged_on`.
-
-        Of a `train_share` the snapshots of so many of the molecules are trained on.
-        """
+        """Return all to train on, and of the others those of the record's `judged_on`."""
         sets = self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
-        share, train = record.get("train_share"), sets["train"]
-        if share is None:
-            return sets
-        names = sorted(set(train.ids().tolist()))
-        kept = nested(names, max(1, round(share * len(names))))
-        return sets | {"train": train.of_molecules(kept).require("training set")}
+        return sets | {"train": of_share(sets["train"], record.get("train_share"))}
 
     def sets(self, snapshots: Snapshots, judged_on: str | None) -> dict[str, Snapshots]:
         """Return the parts of snapshots; validation and test of one source, of all when None."""
@@ -103,14 +93,6 @@ class DownstreamMolecules(Source):
                     f"{one} ({target.unit})" for one, target in conformers.targets.items()
                 )
                 raise UserError(f"{given.data}: has no target '{name}', only {known or 'none'}")
-        parts, size = dict(given.parts), record.get("train_size")
-        if size is not None:
-            if size > len(parts["train"]):
-                raise UserError(
-                    f"property.train_size: {size}, and the training part of the {record['split']} "
-                    f"split has {len(parts['train'])} molecules"
-                )
-            parts["train"] = nested(parts["train"], size)
         return {
             part: molecules(
                 conformers,
@@ -121,25 +103,11 @@ class DownstreamMolecules(Source):
                 sample=bool(record.get("mixed")) and part == "train",
                 targets=targets,
             ).to(device())
-            for part, cids in parts.items()
+            for part, cids in of_size(given.parts, record).items()
         }
 
 
 SNAPSHOTS, MOLECULES = PackedSnapshots(), DownstreamMolecules()
-
-
-def nested(names: Sequence[Name], count: int) -> list[Name]:
-    """Return so many of the names, in their order; fewer of the same are among more.
-
-    Chance is in the names themselves: neither their order nor their company changes which.
-    """
-    drawn = sorted(names, key=lambda name: (zlib.crc32(_bytes(name)), _bytes(name)))
-    kept = set(drawn[:count])
-    return [name for name in names if name in kept]
-
-
-def _bytes(name: str | bytes) -> bytes:
-    return name.encode() if isinstance(name, str) else name
 
 
 def _near(snapshots: Snapshots) -> Snapshots:
