@@ -182,6 +182,28 @@ def test_what_a_file_does_not_have_is_told_with_what_it_has(molecules, tmp_path,
     )
 
 
+def test_molecules_with_splits_of_their_own_need_no_selection(molecules, tmp_path, capsys):
+    path, _, selection = molecules
+    own = read_conformers(path)
+    own.splits = {"random": {"train": own.cids[4:], "val": own.cids[:2], "test": own.cids[2:4]}}
+    write_conformers(path, own)
+    target, metrics = train(tmp_path / "a", PROPERTY | {"epochs": 1}, path)
+    assert metrics["sizes"] == {"train": 8, "val": 2, "test": 2}
+    with np.load(target.with_name("predictions.npz")) as file:
+        assert file["val/cid"].tolist() == [cid.encode() for cid in own.cids[:2]]
+        assert file["test/property_true"].tolist() == [2.0, 3.0]
+    given = ["--settings", tmp_path / "s.json", "--data", path, "--out", tmp_path / "m.pt"]
+    for record, more, said in (
+        (PROPERTY, ["--selection", selection], "takes no it"),
+        (PROPERTY | {"split": "scaffold"}, [],
+         "c.h5: has no split 'scaffold' of its own, only random"),
+        (PROPERTY | {"geometry": "mmff"}, [], "c.h5: no geometry 'mmff', only dft, hf, rdkit"),
+    ):  # fmt: skip
+        (tmp_path / "s.json").write_text(json.dumps(record))
+        assert main(["train", *map(str, [*given, *more])]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_file_of_before_has_a_gap(molecules):
     with h5py.File(molecules[0], "a") as file:
         file["gap"] = file["target/gap"][:]

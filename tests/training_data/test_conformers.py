@@ -150,7 +150,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
     np.testing.assert_array_equal(found.targets["a"].values, made.targets["a"].values)
     for name, positions in made.geometry.items():
         np.testing.assert_array_equal(found.positions(name), positions)
-    with pytest.raises(UserError, match="have no geometry 'hf', only dft, xtb"):
+    with pytest.raises(UserError, match=r"c\.h5: no geometry 'hf', only dft, xtb"):
         found.positions("hf")
     made.cids[5] = "m4"
     with pytest.raises(UserError, match="'m4': there are two of this name"):

@@ -4,6 +4,12 @@ def training_start(wildcards):
     return f"{RUN}/{training_path(config, start, 'model.pt')}" if start else []
 
 
+def splits_are_the_run_s(wildcards):
+    """Whether a training's molecules are in splits of the selection, and not in their own."""
+    record = TRAININGS[wildcards.training]
+    return "split" in record and selects(config, record["data"])
+
+
 def training_option(name):
     """An input that not every training has, as an option of the command."""
 
@@ -18,10 +24,10 @@ rule train:
         settings=f"{RUN}/settings/train/{{training}}.json",
         data=lambda wildcards: f"{RUN}/packed/{TRAININGS[wildcards.training]['data']}.h5",
         selection=lambda wildcards: (
-            f"{RUN}/selection.json" if "split" in TRAININGS[wildcards.training] else []
+            f"{RUN}/selection.json" if splits_are_the_run_s(wildcards) else []
         ),
         relaxed=lambda wildcards: (
-            f"{RUN}/relax/subset.h5"
+            f"{RUN}/relax/{relaxed_by(config, TRAININGS[wildcards.training]['data'])}.h5"
             if TRAININGS[wildcards.training].get("geometry") == "force2geo"
             else []
         ),

@@ -11,7 +11,7 @@ from force2geo.errors import UserError
 from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
-from force2geo.plan.data import data_settings, stages_together
+from force2geo.plan.data import data_settings, selects, stages_together
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS, request
@@ -141,7 +141,10 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["seed"] = config["seed"]
     if stage == "select":
         del settings["d_opt_size"]
-        settings["splits"] = sorted(config.get("property", {}).get("splits", []))
+        section = config.get("property", {"splits": []})
+        # Of molecules with splits of their own the selection is not asked.
+        asked = "data" not in section or selects(config, section["data"])
+        settings["splits"] = sorted(section["splits"]) if asked else []
     return settings
 
 

@@ -236,6 +236,9 @@ class Property:
         fewest=1,
         distinct=True,
     )
+    target: str | tuple[str, ...] = setting(
+        "what is predicted, by its name in the data; several are predicted at once", "gap"
+    )
     noise: float = setting(
         "deviation of the noise on true geometries in geometry fine-tuning", 0.1, unit="Å", least=0
     )

@@ -89,7 +89,7 @@ def property_model(
     record: dict[str, Any] = {
         "objective": "property",
         "data": section.get("data", "downstream"),
-        "target": "gap",
+        "target": section.get("target", "gap"),
         "split": split,
         "geometry": made.geometry,
         "start": _start(split, made.start),

@@ -228,10 +228,11 @@ def molecules(
         if geometry == "force2geo":
             path = (paths or {}).get(cid, np.zeros((0, 0, 3)))
         else:
-            path = conformers.geometry[geometry][conformers.atoms(row)][None]
+            path = conformers.positions(geometry)[conformers.atoms(row)][None]
         lacking = [f"target '{n}'" for n, one in wanted.items() if not np.isfinite(one.values[row])]
         if not len(path) or not np.isfinite(path).all():
-            lacking = [f"geometry '{geometry}'"]
+            why = conformers.reason(int(row), geometry)
+            lacking = [f"geometry '{geometry}'" + (f" ({why})" if why else "")]
         if lacking:
             missing[f"no {lacking[0]}"] = missing.get(f"no {lacking[0]}", 0) + 1
             continue
@@ -243,7 +244,7 @@ def molecules(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         targets={name: one.values[chosen] for name, one in wanted.items()},
         fixed=[path[-1] for path in frames],
-        truth=[conformers.geometry["dft"][conformers.atoms(row)] for row in chosen],
+        truth=[conformers.positions("dft")[conformers.atoms(row)] for row in chosen],
         paths=frames if sample else None,
         noise=noise,
         cid=[conformers.cids[row] for row in chosen],

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from force2geo.training_data.conformers import Conformers
+
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
 
 
@@ -27,8 +29,8 @@ _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for b
 class Inputs:
     """What a training is given beside its record.
 
-    `data` is a file; `parts` are the CIDs of train, val and test; `paths` relaxations by CID,
-    (T,n,3) Å each.
+    `data` is a file; `parts` are the CIDs of train, val and test, None where the file has its own;
+    `paths` relaxations by CID, (T,n,3) Å each.
     """
 
     data: Path
@@ -81,8 +83,8 @@ class DownstreamMolecules(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Any]:
         """Return the molecules of each part; mixed geometries are those trained on alone."""
-        assert given.parts is not None
         conformers = read_conformers(given.data)
+        parts = given.parts or _own_parts(given.data, conformers, record["split"])
         targets = record["target"]
         targets = [targets] if isinstance(targets, str) else list(targets)
         for name in targets:
@@ -101,8 +103,16 @@ class DownstreamMolecules(Source):
                 sample=bool(record.get("mixed")) and part == "train",
                 targets=targets,
             ).to(device())
-            for part, cids in given.parts.items()
+            for part, cids in parts.items()
         }
+
+
+def _own_parts(path: Path, conformers: Conformers, split: str) -> Mapping[str, list[str]]:
+    """Return the parts of a split that came with the molecules."""
+    if split not in conformers.splits:
+        known = ", ".join(conformers.splits) or "none"
+        raise UserError(f"{path}: has no split '{split}' of its own, only {known}")
+    return conformers.splits[split]
 
 
 SNAPSHOTS, MOLECULES = PackedSnapshots(), DownstreamMolecules()

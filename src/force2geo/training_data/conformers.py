@@ -64,7 +64,8 @@ class Conformers:
     """A set of molecules in memory; `cids` (M,), arrays as in the file.
 
     `splits` are names by part, `reasons` (M,) why a molecule has no such geometry; `skeletons` (M,)
-    and `graphs` are None where the file has none, graphs also where nobody asked for them.
+    and `graphs` are None where the file has none, graphs also where nobody asked for them. Errors
+    name the `origin`.
     """
 
     cids: list[str]
@@ -78,6 +79,7 @@ class Conformers:
     reasons: dict[str, np.ndarray] = field(default_factory=dict)
     skeletons: np.ndarray | None = None
     graphs: Graphs | None = None
+    origin: str = "these molecules"
 
     def atoms(self, index: int) -> slice:
         """Return the slice of a molecule's atoms."""
@@ -99,7 +101,7 @@ class Conformers:
         """Return a geometry (N,3) Å; `UserError` where no molecule has one of that name."""
         if geometry not in self.geometry:
             raise UserError(
-                f"the molecules have no geometry '{geometry}', only {', '.join(self.geometry)}"
+                f"{self.origin}: no geometry '{geometry}', only {', '.join(self.geometry)}"
             )
         return self.geometry[geometry]
 
@@ -311,6 +313,7 @@ def read_conformers(path: Path, graphs: bool = False) -> Conformers:
             },
             skeletons=np.array(_texts(file["skeleton"])) if "skeleton" in file else None,
             graphs=_graphs(file) if graphs else None,
+            origin=str(path),
         )
 
 
