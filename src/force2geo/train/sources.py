@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from force2geo.errors import UserError
+from force2geo.potentials.registry import find
 from force2geo.train.molecules import molecules
 from force2geo.train.processes import device
 from force2geo.train.snapshots import Snapshots
@@ -61,6 +62,11 @@ class PackedSnapshots(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
         """Return all to train on, and of the others those of the record's `judged_on`."""
+        if _looks_at_bonds(record):
+            raise UserError(
+                f"{given.data}: snapshots have no bonds, and backbone {record['backbone']['name']} "
+                "looks at these alone; train it on molecules, for a property"
+            )
         return self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
 
     def sets(self, snapshots: Snapshots, judged_on: str | None) -> dict[str, Snapshots]:
@@ -83,7 +89,8 @@ class DownstreamMolecules(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Any]:
         """Return the molecules of each part; mixed geometries are those trained on alone."""
-        conformers = read_conformers(given.data)
+        bonds = _looks_at_bonds(record)
+        conformers = read_conformers(given.data, graphs=bonds)
         parts = given.parts or _own_parts(given.data, conformers, record["split"])
         targets = record["target"]
         targets = [targets] if isinstance(targets, str) else list(targets)
@@ -102,9 +109,15 @@ class DownstreamMolecules(Source):
                 record.get("noise", 0.0),
                 sample=bool(record.get("mixed")) and part == "train",
                 targets=targets,
+                bonds=bonds,
             ).to(device())
             for part, cids in parts.items()
         }
+
+
+def _looks_at_bonds(record: dict[str, Any]) -> bool:
+    """Return whether a training's network takes molecular graphs."""
+    return find(record["backbone"]["name"]).needs_bonds
 
 
 def _own_parts(path: Path, conformers: Conformers, split: str) -> Mapping[str, list[str]]:
