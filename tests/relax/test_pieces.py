@@ -189,6 +189,17 @@ def test_a_range_that_is_none_is_said(run, capsys, text):
     assert f"--range {text}: give the first" in capsys.readouterr().err
 
 
+def test_names_are_not_cut(run):
+    """They are no CIDs everywhere; QM9 has gdb_100000."""
+    folder, *_ = run
+    names = ["gdb_100000", "gdb_1000000", "x"]
+    runs = [Relaxation(np.array([1]), np.zeros((1, 3)), place) for place in range(3)]
+    for one in runs:
+        one.refuse("no")
+    write_relaxed(folder / "n.h5", names, runs)
+    assert read_relaxed(folder / "n.h5").cids == names
+
+
 def test_all_molecules_of_a_set_relax_in_its_order(run, capsys):
     folder, geometry, ptr, call = run
     for piece in ("0-3", "3-5"):
