@@ -22,7 +22,7 @@ from force2geo.config import (
 )
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
-from force2geo.plan.data import data_set_needs, published_files, selects
+from force2geo.plan.data import data_set_needs, learns_from_store, published_files, selects
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import (
     ALL,

@@ -10,6 +10,12 @@ def splits_are_the_run_s(wildcards):
     return "split" in record and selects(config, record["data"])
 
 
+def tests_may_be_seen(wildcards):
+    """Whether the potential may have learnt from molecules that a training is tested on."""
+    record = TRAININGS[wildcards.training]
+    return "split" in record and not selects(config, record["data"]) and learns_from_store(config)
+
+
 def training_option(name):
     """An input that not every training has, as an option of the command."""
 
@@ -32,6 +38,7 @@ rule train:
             else []
         ),
         start=training_start,
+        seen=lambda wildcards: f"{RUN}/seen.json" if tests_may_be_seen(wildcards) else [],
     output:
         model=f"{RUN}/train/{{training}}/model.pt",
         metrics=f"{RUN}/train/{{training}}/metrics.json",
@@ -53,8 +60,9 @@ rule train:
         selection=training_option("selection"),
         relaxed=training_option("relaxed"),
         start=training_option("start"),
+        seen=training_option("seen"),
     shell:
         # Where a training is tracked is no reason to train again, so that it is no parameter.
         "{params.command} train --settings {input.settings:q} --data {input.data:q}"
-        " {params.selection} {params.relaxed} {params.start} --tracking={TRACKING[uri]:q}"
-        " --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"
+        " {params.selection} {params.relaxed} {params.start} {params.seen}"
+        " --tracking={TRACKING[uri]:q} --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selection", type=Path, help="selection, JSON, of molecules without splits of their own"
     )
+    parser.add_argument(
+        "--seen", type=Path, help="molecules that their tests do without, JSON of force2geo seen"
+    )
     parser.add_argument("--relaxed", type=Path, help="relaxations that the geometries are, HDF5")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--tracking", default="", help="address of an MLflow server; none without")
@@ -59,9 +62,12 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--{option}: {args.settings} {says} it")
     parts = selected(args.selection, record["split"]) if args.selection else None
     paths = _paths(args.relaxed) if args.relaxed else None
-    sets = source.read(record, Inputs(args.data, parts, paths))
+    if args.seen and (parts is not None or not source.selects):
+        raise UserError("--seen: it is for molecules with splits of their own")
+    seen = frozenset(selected(args.seen, "skeletons")) if args.seen else None
+    sets = source.read(record, Inputs(args.data, parts, paths, seen))
     record["tracking"] = {"uri": args.tracking, "experiment": args.experiment}
-    given = [args.data, args.selection, args.relaxed, args.start]
+    given = [args.data, args.selection, args.relaxed, args.start, args.seen]
     inputs = [path for path in given if path is not None]
     train("train", objective, sets, record, inputs, args.out, args.start)
 

@@ -24,6 +24,7 @@ STAGES = (
     "audit",
     "select",
     "d_opt",
+    "seen",
     "dft",
     "report",
 )
@@ -127,6 +128,9 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         return relaxations(config)[name]
     if stage == "finish":
         return finishes(config)[name]
+    if stage == "seen":
+        entry = config["data"][config["pretrain"]["data"]] if "pretrain" in config else {}
+        return {"split": entry.get("split", "random")}
     if stage == "d_opt":
         return {"size": config["select"]["d_opt_size"]}
     settings = dict(config.get(stage, {}))

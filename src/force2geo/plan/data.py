@@ -30,6 +30,11 @@ def selects(config: dict[str, Any], name: str) -> bool:
     return "selection" in data_set_needs(config, name)
 
 
+def learns_from_store(config: dict[str, Any]) -> bool:
+    """Return whether the run's potential learns from molecules of the selection."""
+    return "pretrain" in config and selects(config, config["pretrain"]["data"])
+
+
 def published_files(config: dict[str, Any], name: str) -> list[str]:
     """Return the files that people have put where an entry says, in the order they are read."""
     data = registry.build(config["data"][name])

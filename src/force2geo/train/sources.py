@@ -31,12 +31,14 @@ class Inputs:
     """What a training is given beside its record.
 
     `data` is a file; `parts` are the CIDs of train, val and test, None where the file has its own;
-    `paths` relaxations by CID, (T,n,3) Å each.
+    `paths` relaxations by CID, (T,n,3) Å each; `seen` the skeletons that tests do without, None for
+    any.
     """
 
     data: Path
     parts: Mapping[str, list[str]] | None = None
     paths: Mapping[str, np.ndarray] | None = None
+    seen: frozenset[str] | None = None
 
 
 class Source(ABC):
@@ -100,7 +102,11 @@ class DownstreamMolecules(Source):
                     f"{one} ({target.unit})" for one, target in conformers.targets.items()
                 )
                 raise UserError(f"{given.data}: has no target '{name}', only {known or 'none'}")
-        return {
+        seen: dict[str, int] = {}
+        if given.seen is not None:
+            told, seen = _unseen(conformers, parts["test"], given.seen)
+            parts = {**parts, "test": told}
+        sets = {
             part: molecules(
                 conformers,
                 cids,
@@ -113,11 +119,34 @@ class DownstreamMolecules(Source):
             ).to(device())
             for part, cids in parts.items()
         }
+        sets["test"].left_out |= seen
+        return sets
 
 
 def _looks_at_bonds(record: dict[str, Any]) -> bool:
     """Return whether a training's network takes molecular graphs."""
     return find(record["backbone"]["name"]).needs_bonds
+
+
+def _unseen(
+    conformers: Conformers, cids: list[str], seen: frozenset[str]
+) -> tuple[list[str], dict[str, int]]:
+    """Return the molecules whose skeletons a potential has not seen, and why others are left out.
+
+    One without a skeleton cannot be told from those.
+    """
+    if conformers.skeletons is None:
+        raise UserError(
+            f"{conformers.origin}: it has no skeletons, which an older version did not write; make "
+            "it again"
+        )
+    found = conformers.skeletons[conformers.index(cids)]
+    kept = [cid for cid, key in zip(cids, found, strict=True) if key and key not in seen]
+    counted = {
+        "the potential has learnt from it": sum(key in seen for key in found),
+        "it cannot be told from what the potential has learnt from": sum(not key for key in found),
+    }
+    return kept, {reason: int(count) for reason, count in counted.items() if count}
 
 
 def _own_parts(path: Path, conformers: Conformers, split: str) -> Mapping[str, list[str]]:
