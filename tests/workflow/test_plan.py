@@ -232,6 +232,7 @@ def test_property_models_learn_from_molecules_with_splits_of_their_own(checkout,
     }
     assert "results/mini/relax/all.mols.h5" in inputs["train"]
     assert "results/mini/selection.json" not in inputs["train"]
+    assert "results/mini/seen.json" in inputs["train"]  # tests do without what is in it
     assert "results/mini/packed/mols.h5" in inputs["gather"]
     (files,) = (one for one in re.findall(r"input: (.*)", text) if "data/mols.json" in one)
     assert files == "results/mini/settings/data/mols.json, raw/uncharacterized.txt"
