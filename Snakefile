@@ -22,13 +22,24 @@ from force2geo.config import (
 )
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
-from force2geo.plan.data import data_set_needs, published_files
+from force2geo.plan.data import data_set_needs, learns_from_store, published_files, selects
 from force2geo.plan.finishes import finishes
-from force2geo.plan.relaxations import counted, earlier, piece_size, pieces, planned, relaxations
+from force2geo.plan.relaxations import (
+    ALL,
+    counted,
+    earlier,
+    piece_size,
+    pieces,
+    planned,
+    relaxations,
+    relaxed_by,
+    selected_data,
+)
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
 from force2geo.plan.trainings import path as training_path
 from force2geo.plan.trainings import trainings
+from force2geo.training_data.registry import kind as kind_of_data
 
 min_version("8.20")
 
@@ -61,6 +72,8 @@ JUDGED = [
     *(name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"),
     *FINISHES,
 ]
+# What D_opt is of.
+D_OPT_DATA = selected_data(config)
 TRACKING = config["tracking"]
 BATCH_ATOMS = config["relax"]["batch_atoms"]
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)

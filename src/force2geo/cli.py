@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "levels of theory in the store, and a sample of energies checked with PySCF",
     "select": "subset S and splits by molecule",
     "d-opt": "the diverse set D_opt, part of the test set",
+    "seen": "what a potential learns from, to be kept out of other sets' tests",
     "datasets": "list the data sets there are, with source, licence and settings",
     "data": "a data set's snapshots or molecules to one HDF5 file",
     "backbones": "list the networks there are, with source, licence and parameters",

@@ -38,14 +38,16 @@ def run(tmp_path):
     ))  # fmt: skip
     (tmp_path / "set.json").write_text(json.dumps({"d_opt": CIDS}))
 
-    def call(piece, out, potential=SPRINGS, start="hf", steps=30):
+    def call(piece, out, potential=SPRINGS, start="hf", steps=30, molecules="d_opt"):
         record = {
-            "data": "downstream", "molecules": "d_opt", "start": start, "potential": potential,
+            "data": "downstream", "molecules": molecules, "start": start, "potential": potential,
             "optimizer": "bfgs", "force_threshold": 0.01, "max_steps": steps,
         }  # fmt: skip
         (tmp_path / "r.json").write_text(json.dumps(record))
         command = ["relax", "--settings", tmp_path / "r.json", "--conformers", tmp_path / "c.h5"]
-        command += ["--selection", tmp_path / "set.json", "--out", tmp_path / out]
+        command += ["--out", tmp_path / out]
+        if molecules != "all":
+            command += ["--selection", tmp_path / "set.json"]
         if "training" in potential:
             command += ["--model", tmp_path / "m.pt"]
         return main([*map(str, command), *(["--range", piece] if piece else [])])
@@ -185,3 +187,35 @@ def test_pieces_are_put_together_without_being_in_memory(tmp_path, monkeypatch):
 def test_a_range_that_is_none_is_said(run, capsys, text):
     assert run[3](text, "o.h5") == 2
     assert f"--range {text}: give the first" in capsys.readouterr().err
+
+
+def test_names_are_not_cut(run):
+    """They are no CIDs everywhere; QM9 has gdb_100000."""
+    folder, *_ = run
+    names = ["gdb_100000", "gdb_1000000", "x"]
+    runs = [Relaxation(np.array([1]), np.zeros((1, 3)), place) for place in range(3)]
+    for one in runs:
+        one.refuse("no")
+    write_relaxed(folder / "n.h5", names, runs)
+    assert read_relaxed(folder / "n.h5").cids == names
+
+
+def test_all_molecules_of_a_set_relax_in_its_order(run, capsys):
+    folder, geometry, ptr, call = run
+    for piece in ("0-3", "3-5"):
+        assert call(piece, f"p/{piece}.h5", start="rdkit", molecules="all") == 0
+    command = ["gather", "--settings", folder / "r.json", "--conformers", folder / "c.h5",
+               "--pieces", folder / "p", "--size", 3, "--out", folder / "all.h5"]  # fmt: skip
+    assert main(list(map(str, command))) == 0
+    found = read_relaxed(folder / "all.h5")
+    assert found.cids == sorted(CIDS)
+    np.testing.assert_array_equal(found.frames[2][0], geometry["rdkit"][ptr[2] : ptr[3]])
+    assert found.status[1] == "refused"
+    capsys.readouterr()
+    assert main([*map(str, command), "--selection", str(folder / "set.json")]) == 2
+    assert "r.json needs --conformers, and no --selection" in capsys.readouterr().err
+    # Which molecules relax is said once: in the record or in a file that it asks for.
+    given = ["relax", "--settings", folder / "r.json", "--conformers", folder / "c.h5", "--out",
+             folder / "x.h5", "--selection", folder / "set.json"]  # fmt: skip
+    assert main(list(map(str, given))) == 2
+    assert "r.json takes none" in capsys.readouterr().err

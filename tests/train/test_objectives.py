@@ -182,6 +182,55 @@ def test_what_a_file_does_not_have_is_told_with_what_it_has(molecules, tmp_path,
     )
 
 
+def test_molecules_with_splits_of_their_own_need_no_selection(molecules, tmp_path, capsys):
+    path, _, selection = molecules
+    own = read_conformers(path)
+    own.splits = {"random": {"train": own.cids[4:], "val": own.cids[:2], "test": own.cids[2:4]}}
+    write_conformers(path, own)
+    target, metrics = train(tmp_path / "a", PROPERTY | {"epochs": 1}, path)
+    assert metrics["sizes"] == {"train": 8, "val": 2, "test": 2}
+    with np.load(target.with_name("predictions.npz")) as file:
+        assert file["val/cid"].tolist() == [cid.encode() for cid in own.cids[:2]]
+        assert file["test/property_true"].tolist() == [2.0, 3.0]
+    given = ["--settings", tmp_path / "s.json", "--data", path, "--out", tmp_path / "m.pt"]
+    for record, more, said in (
+        (PROPERTY, ["--selection", selection], "takes no it"),
+        (PROPERTY | {"split": "scaffold"}, [],
+         "c.h5: has no split 'scaffold' of its own, only random"),
+        (PROPERTY | {"geometry": "mmff"}, [], "c.h5: no geometry 'mmff', only dft, hf, rdkit"),
+    ):  # fmt: skip
+        (tmp_path / "s.json").write_text(json.dumps(record))
+        assert main(["train", *map(str, [*given, *more])]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_what_the_potential_has_learnt_from_is_no_test(molecules, tmp_path, capsys):
+    path, _, selection = molecules
+    own = read_conformers(path)
+    own.splits = {"random": {"train": own.cids[6:], "val": own.cids[:2], "test": own.cids[2:6]}}
+    # The first of them trains and validates, too, where it may be seen.
+    own.skeletons = np.array(["A", "B", "A", "", "C", "D", *"EFGHIJ"])
+    write_conformers(path, own)
+    (tmp_path / "seen.json").write_text(json.dumps({"skeletons": ["A", "E"]}))
+    target, metrics = train(
+        tmp_path / "a", PROPERTY | {"epochs": 1}, path, "--seen", tmp_path / "seen.json"
+    )
+    assert metrics["sizes"] == {"train": 6, "val": 2, "test": 2}
+    assert metrics["left_out"]["test"] == {
+        "the potential has learnt from it": 1,
+        "it cannot be told from what the potential has learnt from": 1,
+    }
+    with np.load(target.with_name("predictions.npz")) as file:
+        assert file["test/cid"].tolist() == [cid.encode() for cid in own.cids[4:6]]
+    own.splits = {}
+    write_conformers(path, own)
+    (tmp_path / "s.json").write_text(json.dumps(PROPERTY))
+    given = ["--settings", tmp_path / "s.json", "--data", path, "--out", tmp_path / "m.pt",
+             "--selection", selection, "--seen", tmp_path / "seen.json"]  # fmt: skip
+    assert main(["train", *map(str, given)]) == 2
+    assert "--seen: it is for molecules with splits of their own" in capsys.readouterr().err
+
+
 def test_a_file_of_before_has_a_gap(molecules):
     with h5py.File(molecules[0], "a") as file:
         file["gap"] = file["target/gap"][:]

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from force2geo.cli import main
+from force2geo.errors import UserError
 from force2geo.store.lmdb_store import StoreWriter
+from force2geo.training_data.conformers import (
+    Conformers,
+    Target,
+    own_splits,
+    read_conformers,
+    write_conformers,
+)
 from force2geo.training_data.embed import embed
 from force2geo.trajectory import Stage, Trajectory
 
@@ -107,3 +115,43 @@ def test_conformers_are_embedded_from_smiles_or_inchi_and_lie_on_the_reference(d
         assert np.abs(row["rdkit"] - row["dft"]).max() < 0.1
     # CO is not what was relaxed: bonds differ, and there is no conformer.
     assert np.isnan(downstream[0]["000003034"]["rdkit"]).all()
+
+
+def test_a_file_of_before_is_read(tmp_path):
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["cid"] = np.array(["000000962"], dtype="S9")
+        file["ptr"], file["atomic_numbers"] = [0, 3], np.array([8, 1, 1])
+        file["gap"], file["charge"], file["multiplicity"] = [9.0], [0], [1]
+        for name in ("dft", "hf", "rdkit"):
+            file[f"geometry/{name}"] = np.eye(3)
+    found = read_conformers(tmp_path / "old.h5", graphs=True)
+    assert found.cids == ["000000962"] and list(found.geometry) == ["dft", "hf", "rdkit"]
+    assert (found.splits, found.skeletons, found.graphs) == ({}, None, None)
+    assert found.reason(0, "rdkit") == "" and own_splits(tmp_path / "old.h5") == []
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 5, size=1500)  # more than are written at once
+    atoms = int(sizes.sum())
+    made = Conformers(
+        [f"m{number}" for number in range(1500)], np.r_[0, np.cumsum(sizes)],
+        rng.integers(1, 90, size=atoms), {"a": Target(rng.normal(size=1500), "eV")},
+        {"dft": rng.normal(size=(atoms, 3)), "xtb": rng.normal(size=(atoms, 3))},
+        rng.integers(-2, 2, size=1500), rng.integers(1, 4, size=1500),
+        splits={"random": {"train": ["m7", "m3"], "val": ["m1400"], "test": ["m0"]}},
+    )  # fmt: skip
+    write_conformers(tmp_path / "c.h5", made)
+    found = read_conformers(tmp_path / "c.h5")
+    for name in ("cids", "splits"):
+        assert getattr(found, name) == getattr(made, name)
+    for name in ("ptr", "atomic_numbers", "charge", "multiplicity"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(made, name))
+    np.testing.assert_array_equal(found.targets["a"].values, made.targets["a"].values)
+    for name, positions in made.geometry.items():
+        np.testing.assert_array_equal(found.positions(name), positions)
+    with pytest.raises(UserError, match=r"c\.h5: no geometry 'hf', only dft, xtb"):
+        found.positions("hf")
+    made.cids[5] = "m4"
+    with pytest.raises(UserError, match="'m4': there are two of this name"):
+        write_conformers(tmp_path / "d.h5", made)

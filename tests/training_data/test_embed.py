@@ -11,8 +11,8 @@ from rdkit import Chem
 from scipy.spatial.transform import Rotation
 
 from force2geo.superposition import rmsd
-from force2geo.training_data.embed import embed, embed_like
-from force2geo.training_data.matching import Bonded, closest
+from force2geo.training_data.embed import embed, embed_like, match
+from force2geo.training_data.matching import Bonded, closest, isomorphism
 
 # Trees, rings and both; many equivalent branches; lines; ions, radicals, fragments, one atom.
 MOLECULES = (
@@ -57,6 +57,63 @@ def test_a_molecule_lies_on_any_permutation_of_itself(smiles, seed, mirrored):
     images = [positions, positions * [-1, 1, 1]]
     found = closest(bonds, images, permuted(bonds, order), reference)
     np.testing.assert_allclose(found, reference, atol=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(MOLECULES), st.integers(0, 2**31))
+def test_bonds_lie_on_bonds_in_any_order_of_the_atoms(smiles, seed):
+    _, _, bonds = structure(smiles)
+    order = np.random.default_rng(seed).permutation(len(bonds.numbers))
+    other = permuted(bonds, order)
+    places = isomorphism(bonds, other)
+    assert sorted(places) == list(range(len(order)))
+    for atom, others in enumerate(other.neighbours):
+        assert bonds.numbers[places[atom]] == other.numbers[atom]
+        assert {int(places[one]) for one in others} == set(bonds.neighbours[places[atom]])
+
+
+@pytest.mark.parametrize("smiles", [s for s in MOLECULES if "." not in s])
+def test_a_graph_is_in_the_order_of_the_reference(smiles):
+    """Bonds, orders and elements of another program's reading of the SMILES."""
+    numbers, positions, bonds = structure(smiles)
+    order = np.random.default_rng(1).permutation(len(numbers))
+    found = match(smiles, numbers[order], positions[order], seed=1, conform=False)
+    assert found.conformer is None and found.reason == ""
+    np.testing.assert_array_equal(found.graph.atoms[:, 0] + 1, numbers[order])
+    neighbours = permuted(bonds, order).neighbours
+    pairs = sorted(tuple(sorted(map(int, pair))) for pair in found.graph.bonds)
+    assert pairs == sorted({tuple(sorted((a, b))) for a, b_ in enumerate(neighbours) for b in b_})
+    # Aromatic, double and triple bonds by what their ends are bonded to, as the SMILES says.
+    read = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    ours = sorted(
+        (*sorted(numbers[order][pair].tolist()), int(kind))
+        for pair, kind in zip(found.graph.bonds, found.graph.orders[:, 0], strict=True)
+    )
+    kinds = {"SINGLE": 0, "DOUBLE": 1, "TRIPLE": 2, "AROMATIC": 3}
+    theirs = sorted(
+        (*sorted((bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum())),
+         kinds[str(bond.GetBondType())])
+        for bond in read.GetBonds()
+    )  # fmt: skip
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("smiles", "like", "reason"),
+    [("CCO", "COC", "bonded otherwise than its SMILES says"), ("CCO", "CCN", "bonded otherwise"),
+     ("", "C", "no SMILES or InChI that can be read")],
+)  # fmt: skip
+def test_why_there_is_no_conformer_is_said(smiles, like, reason):
+    found = match(smiles, *structure(like)[:2], seed=1)
+    assert found.reason.startswith(reason) and found.conformer is None and found.graph is None
+
+
+def test_without_a_geometry_the_order_is_that_of_the_smiles():
+    found = match("CO", np.array([6, 8, 1, 1, 1, 1]), None, seed=1)
+    assert found.places.tolist() == list(range(6)) and found.skeleton == "OKKJLVBELUTLKV"
+    assert 1.3 < np.linalg.norm(found.conformer[0] - found.conformer[1]) < 1.5
+    found = match("CO", np.array([8, 6, 1, 1, 1, 1]), None, seed=1)
+    assert found.conformer is None and found.reason == "its atoms are not those of 'CO'"
 
 
 def automorphisms(bonded):

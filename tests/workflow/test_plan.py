@@ -212,7 +212,7 @@ def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
     assert jobs == {"settings": "5", "data": "1", "train": "1", "table": "1", "figure": "1",
                     "report": "1", "all": "1", "total": "11"}  # fmt: skip
     text = snakemake(checkout, "-n", "results/frames/packed/frames.h5", configs=["own.yaml"])
-    (inputs,) = re.findall(r"^rule data:\n +input: (.*)$", text, re.MULTILINE)
+    (inputs,) = re.findall(r"^checkpoint data:\n +input: (.*)$", text, re.MULTILINE)
     # Other files are other snapshots.
     assert inputs.split(", ") == [
         "results/frames/settings/data/frames.json",
@@ -220,9 +220,40 @@ def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
     ]  # fmt: skip
 
 
+def test_property_models_learn_from_molecules_with_splits_of_their_own(checkout, snakemake):
+    """Their geometries relax from RDKit's, and the selection has no say in them."""
+    (checkout / "raw").mkdir()
+    for name in ("dsgdb9nsd_000001.xyz", "uncharacterized.txt"):
+        (checkout / "raw" / name).touch()
+    qm9 = {"from": "qm9", "origin": "raw", "folder": "raw", "train": 9, "test": 9}
+    recipes = {"recipes": ["painn", "geometry_force2geo"], "data": "mols", "target": "u0_atom"}
+    change = {"data": {"mols": qm9}, "property": recipes, "tables": ["table4"], "figures": []}
+    name = "results/mini/train/property.random.geometry_force2geo/model.pt"
+    text = snakemake(checkout, "-n", name, change=change)
+    inputs = {
+        rule: found.split(", ")
+        for rule, found in re.findall(r"^\w+ (\w+):\n +input: (.*)$", text, re.MULTILINE)
+    }
+    assert "results/mini/relax/all.mols.h5" in inputs["train"]
+    assert "results/mini/selection.json" not in inputs["train"]
+    assert "results/mini/seen.json" in inputs["train"]  # tests do without what is in it
+    assert "results/mini/packed/mols.h5" in inputs["gather"]
+    (files,) = (one for one in re.findall(r"input: (.*)", text) if "data/mols.json" in one)
+    assert files == "results/mini/settings/data/mols.json, raw/uncharacterized.txt"
+    jobs = planned_jobs(text)
+    # How many relax, and by what, is planned when they are there.
+    assert (jobs["data"], jobs["train"], jobs["gather"]) == ("1", "2", "1")
+    # Those of D_opt stay the store's.
+    text = snakemake(checkout, "-n", "results/mini/judged/d_opt.csv", change=change)
+    (inputs,) = re.findall(r"^rule judge:\n +input: (.*)$", text, re.MULTILINE)
+    assert inputs.split(", ")[2] == "results/mini/packed/downstream.h5"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"property": {"target": ["gap", "mass"]}},
+         "config: property.target: 'downstream' has no target 'mass', only gap"),
         ({"relax": {"max_step": 5}},
          "config: unknown key 'relax.max_step'; known here: batch_atoms, chunk, "
          "force_threshold, max_steps, optimizer, starts"),

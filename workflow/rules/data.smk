@@ -10,7 +10,13 @@ def data_option(what, value):
     )
 
 
-rule data:
+def embeds(wildcards):
+    """Whether a data set is one of molecules, whose conformers processes embed."""
+    return kind_of_data(config["data"][wildcards.data]) == "molecules"
+
+
+# A checkpoint, for how many molecules a set has only its file tells.
+checkpoint data:
     input:
         settings=f"{RUN}/settings/data/{{data}}.json",
         selection=needed("selection", f"{RUN}/selection.json"),
@@ -22,9 +28,11 @@ rule data:
         f"{RUN}/logs/data/{{data}}.log",
     wildcard_constraints:
         data="|".join(map(re.escape, config["data"])),
+    threads: lambda wildcards: config["resources"]["dft_workers"] if embeds(wildcards) else 1
     params:
+        workers=lambda wildcards, threads: f"--workers {threads}" if embeds(wildcards) else "",
         selection=data_option("selection", f"{RUN}/selection.json"),
         store=data_option("store", f"{RUN}/store"),
     shell:
         "force2geo data --settings {input.settings:q} {params.selection} {params.store}"
-        " --out {output:q} > {log:q} 2>&1"
+        " {params.workers} --out {output:q} > {log:q} 2>&1"

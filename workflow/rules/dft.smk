@@ -8,7 +8,7 @@ rule dft:
     input:
         settings=f"{RUN}/settings/dft.json",
         relaxed=f"{RUN}/relax/{{relaxation}}.h5",
-        conformers=f"{RUN}/packed/downstream.h5",
+        conformers=f"{RUN}/packed/{D_OPT_DATA}.h5",
         first=earlier_points,
     output:
         f"{RUN}/dft/{{relaxation}}.csv",

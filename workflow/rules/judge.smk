@@ -2,7 +2,7 @@ rule judge:
     input:
         relaxed=f"{RUN}/relax/{{relaxation}}.h5",
         dft=f"{RUN}/dft/{{relaxation}}.csv",
-        conformers=f"{RUN}/packed/downstream.h5",
+        conformers=f"{RUN}/packed/{D_OPT_DATA}.h5",
     output:
         f"{RUN}/judged/{{relaxation}}.csv",
     log:

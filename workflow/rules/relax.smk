@@ -5,18 +5,33 @@ def checkpoint_of(potential):
     return potential.get("checkpoint", [])
 
 
+def relaxed_set(wildcards):
+    """The file of the molecules of which some or all relax."""
+    return f"{RUN}/packed/{RELAXATIONS[wildcards.relaxation]['data']}.h5"
+
+
 def relaxed_molecules(wildcards):
-    """The file that says which molecules relax."""
+    """The file that says which molecules relax, none where all of a set do."""
     molecules = RELAXATIONS[wildcards.relaxation]["molecules"]
+    if molecules == ALL:
+        return []
     return f"{RUN}/{'d_opt' if molecules == 'd_opt' else 'selection'}.json"
+
+
+def selection_option(wildcards, input):
+    """That file as an option of the command."""
+    return f"--selection {shlex.quote(str(input.molecules))}" if input.molecules else ""
 
 
 def molecules_to_relax(wildcards):
     """How many molecules are cut in pieces."""
     molecules = RELAXATIONS[wildcards.relaxation]["molecules"]
     count = planned(config, molecules)
-    if count is None:
-        # Only then must the plan wait for the selection.
+    # Only then must the plan wait for the selection or for the data.
+    if molecules == ALL:
+        data = RELAXATIONS[wildcards.relaxation]["data"]
+        count = counted(checkpoints.data.get(data=data).output[0], molecules)
+    elif count is None:
         count = counted(checkpoints.select.get().output[0], molecules)
     return count
 
@@ -47,9 +62,7 @@ rule relax:
     input:
         settings=f"{RUN}/settings/relax/{{relaxation}}.json",
         model=lambda wildcards: checkpoint_of(RELAXATIONS[wildcards.relaxation]["potential"]),
-        conformers=lambda wildcards: (
-            f"{RUN}/packed/{RELAXATIONS[wildcards.relaxation]['data']}.h5"
-        ),
+        conformers=relaxed_set,
         # A larger set begins with the smaller one: its first pieces need not be made again. All
         # else that changes a set changes the conformers, too.
         molecules=lambda wildcards: ancient(relaxed_molecules(wildcards)),
@@ -70,9 +83,10 @@ rule relax:
         model=lambda wildcards, input: (
             f"--model {shlex.quote(str(input.model))}" if input.model else ""
         ),
+        selection=selection_option,
     shell:
         "force2geo relax --settings {input.settings:q} {params.model}"
-        " --conformers {input.conformers:q} --selection {input.molecules:q}"
+        " --conformers {input.conformers:q} {params.selection}"
         " --range {wildcards.first}-{wildcards.last} --batch-atoms {BATCH_ATOMS}"
         " --out {output:q} > {log:q} 2>&1"
 
@@ -82,6 +96,7 @@ rule gather:
         pieces=relaxed_pieces,
         settings=f"{RUN}/settings/relax/{{relaxation}}.json",
         molecules=relaxed_molecules,
+        conformers=lambda wildcards: [] if relaxed_molecules(wildcards) else relaxed_set(wildcards),
     output:
         f"{RUN}/relax/{{relaxation}}.h5",
     log:
@@ -92,11 +107,15 @@ rule gather:
         # Thousands of pieces are too long for a command line: it gets their folder and the cut. A
         # size beyond the count is the count, for a parameter that changes is work to do again.
         folder=f"{RUN}/relax/{{relaxation}}",
+        names=lambda wildcards, input: (
+            selection_option(wildcards, input)
+            or f"--conformers {shlex.quote(str(input.conformers))}"
+        ),
         molecules=lambda wildcards: molecules_to_relax(wildcards),
         size=lambda wildcards: min(
             molecules_to_relax(wildcards), piece_size(config, RELAXATIONS[wildcards.relaxation])
         ),
     shell:
-        "force2geo gather --settings {input.settings:q} --selection {input.molecules:q}"
+        "force2geo gather --settings {input.settings:q} {params.names}"
         " --pieces {params.folder:q} --count {params.molecules} --size {params.size}"
         " --out {output:q} > {log:q} 2>&1"

@@ -13,6 +13,20 @@ checkpoint select:
         " --out {output:q} > {log:q} 2>&1"
 
 
+rule seen:
+    input:
+        settings=f"{RUN}/settings/seen.json",
+        selection=f"{RUN}/selection.json",
+        index=f"{RUN}/store/index.parquet",
+    output:
+        f"{RUN}/seen.json",
+    log:
+        f"{RUN}/logs/seen.log",
+    shell:
+        "force2geo seen --settings {input.settings:q} --selection {input.selection:q}"
+        " --index {input.index:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule d_opt:
     input:
         settings=f"{RUN}/settings/d_opt.json",

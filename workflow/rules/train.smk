@@ -4,6 +4,18 @@ def training_start(wildcards):
     return f"{RUN}/{training_path(config, start, 'model.pt')}" if start else []
 
 
+def splits_are_the_run_s(wildcards):
+    """Whether a training's molecules are in splits of the selection, and not in their own."""
+    record = TRAININGS[wildcards.training]
+    return "split" in record and selects(config, record["data"])
+
+
+def tests_may_be_seen(wildcards):
+    """Whether the potential may have learnt from molecules that a training is tested on."""
+    record = TRAININGS[wildcards.training]
+    return "split" in record and not selects(config, record["data"]) and learns_from_store(config)
+
+
 def training_option(name):
     """An input that not every training has, as an option of the command."""
 
@@ -18,14 +30,15 @@ rule train:
         settings=f"{RUN}/settings/train/{{training}}.json",
         data=lambda wildcards: f"{RUN}/packed/{TRAININGS[wildcards.training]['data']}.h5",
         selection=lambda wildcards: (
-            f"{RUN}/selection.json" if "split" in TRAININGS[wildcards.training] else []
+            f"{RUN}/selection.json" if splits_are_the_run_s(wildcards) else []
         ),
         relaxed=lambda wildcards: (
-            f"{RUN}/relax/subset.h5"
+            f"{RUN}/relax/{relaxed_by(config, TRAININGS[wildcards.training]['data'])}.h5"
             if TRAININGS[wildcards.training].get("geometry") == "force2geo"
             else []
         ),
         start=training_start,
+        seen=lambda wildcards: f"{RUN}/seen.json" if tests_may_be_seen(wildcards) else [],
     output:
         model=f"{RUN}/train/{{training}}/model.pt",
         metrics=f"{RUN}/train/{{training}}/metrics.json",
@@ -47,8 +60,9 @@ rule train:
         selection=training_option("selection"),
         relaxed=training_option("relaxed"),
         start=training_option("start"),
+        seen=training_option("seen"),
     shell:
         # Where a training is tracked is no reason to train again, so that it is no parameter.
         "{params.command} train --settings {input.settings:q} --data {input.data:q}"
-        " {params.selection} {params.relaxed} {params.start} --tracking={TRACKING[uri]:q}"
-        " --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"
+        " {params.selection} {params.relaxed} {params.start} {params.seen}"
+        " --tracking={TRACKING[uri]:q} --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"

@@ -20,18 +20,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  force2geo data --settings rmd17.json --out rmd17.h5\n\n"
         "`force2geo datasets` lists what there is. Of the run's own store, molecules that are "
         "charged or\nhave unpaired electrons are left out, which the networks cannot tell from "
-        "others; the entry's\ncharge_states ([[0, 1], [1, 1]]: charge and multiplicity) takes them"
+        "others; the entry's\ncharge_states ([[0, 1], [1, 1]]: charge and multiplicity) takes "
+        "them.\n"
+        "Molecules get an RDKit conformer each; killed and called again, that goes on where it was"
     )
     add_settings(parser)
     parser.add_argument("--selection", type=Path, help="selection, JSON, where the set needs one")
     parser.add_argument(
         "--store", type=Path, help="folder of shards (SHARD.lmdb), where the set needs it"
     )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that embed conformers of molecules (1)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
 
 
 def run(args: argparse.Namespace) -> None:
     """Read and pack."""
+    import shutil
     import sys
 
     from tqdm import tqdm
@@ -39,9 +45,12 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance
+    from force2geo.locks import locked
     from force2geo.training_data import registry
     from force2geo.training_data.pack import pack_molecules, pack_snapshots
 
+    if args.workers < 1:
+        raise UserError(f"--workers {args.workers}: give 1 or more")
     entry = read_settings(args.settings)
     if "from" not in entry:
         raise UserError(f"{args.settings}: 'from' is missing, the name of a data set")
@@ -52,11 +61,17 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--{option}: data set {entry['from']} {says} it")
     data = registry.build(entry, {name: getattr(args, name) for name in needs})
     data.check_files()
-    with atomic_path(args.out) as part, tqdm(unit="molecule", disable=None) as bar:
+    scratch = args.out.with_name(f".{args.out.name}.unfinished")
+    with (
+        locked(args.out),
+        atomic_path(args.out) as part,
+        tqdm(unit="molecule", disable=None) as bar,
+    ):
         if registry.kind(entry) == "snapshots":
             lines = pack_snapshots(data, part, bar.update)
         else:
-            lines = pack_molecules(data, part, entry.get("seed", 0), bar.update)
+            lines = pack_molecules(data, part, scratch, args.workers, bar.update)
+    shutil.rmtree(scratch, ignore_errors=True)
     record_provenance(args.out, "data", entry, data.read_from())
     for warning in data.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stage = parser.add_argument_group("the workflow's sets, in place of files")
     stage.add_argument("--settings", type=Path, help="the relaxation's record, JSON")
     stage.add_argument("--conformers", type=Path, help="downstream set, HDF5")
-    stage.add_argument("--selection", type=Path, help="JSON file with the record's molecules")
+    stage.add_argument(
+        "--selection", type=Path, help="JSON file with the record's molecules, where not all relax"
+    )
     stage.add_argument("--range", help="of them from the first up to the second, 0-1000 say (all)")
     stage.add_argument("--out", type=Path, help="HDF5 file to write")
 
@@ -69,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.finish:
         finishing.settings_of(args)  # what cannot be meant is told before hours of work
-    needed = ("settings", "conformers", "selection", "out")
-    stage = [name for name in (*needed, "range") if getattr(args, name) is not None]
+    needed = ("settings", "conformers", "out")
+    named = (*needed, "selection", "range")
+    stage = [name for name in named if getattr(args, name) is not None]
     if args.input is None and set(needed) <= set(stage):
         with locked(args.out):
             return _relax_set(args)
@@ -182,6 +185,7 @@ def _relax_set(args: argparse.Namespace) -> int:
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, reading, record_provenance
+    from force2geo.plan.relaxations import ALL
     from force2geo.relax.molecule_set import no_start, starts_of_set
     from force2geo.relax.result import write_relaxed
     from force2geo.relax.resumable import relax_resumably
@@ -196,13 +200,18 @@ def _relax_set(args: argparse.Namespace) -> int:
     if args.model is None:
         args.calculator, args.options = potential["calculator"], json.dumps(potential["options"])
     conformers = read_conformers(args.conformers)
-    cids = selected(args.selection, molecules)[_range(args.range)]
+    if (molecules == ALL) == (args.selection is not None):
+        says = "takes none" if args.selection else "needs one"
+        raise UserError(f"--selection: {args.settings} {says}")
+    named = conformers.cids if molecules == ALL else selected(args.selection, molecules)
+    cids = named[_range(args.range)]
     if absent := sorted(set(cids) - set(conformers.cids)):
         raise UserError(f"{args.conformers}: it lacks CID {absent[0]} of {args.selection}")
     starts = starts_of_set(conformers, cids, start)
+    whys = [conformers.reason(row, start) for row in conformers.index(cids)]
     evaluator = _evaluator(args, starts)
     refuse = evaluator.refuse
-    evaluator = replace(evaluator, refuse=lambda run: no_start(run, start) or refuse(run))
+    evaluator = replace(evaluator, refuse=lambda run: no_start(run, start, whys) or refuse(run))
     journal = relax_resumably(args.out, starts, evaluator, record, args.batch_atoms)
     with atomic_path(args.out) as partial:
         write_relaxed(partial, cids, journal.results())

@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     parser.add_argument("--data", type=Path, required=True, help="snapshots or molecules, HDF5")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--selection", type=Path, help="selection, JSON, of molecules")
+    parser.add_argument(
+        "--selection", type=Path, help="selection, JSON, of molecules without splits of their own"
+    )
+    parser.add_argument(
+        "--seen", type=Path, help="molecules that their tests do without, JSON of force2geo seen"
+    )
     parser.add_argument("--relaxed", type=Path, help="relaxations that the geometries are, HDF5")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--tracking", default="", help="address of an MLflow server; none without")
@@ -42,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.train.registry import of_record
     from force2geo.train.runs import train
     from force2geo.train.sources import Inputs
+    from force2geo.training_data.conformers import own_splits
 
     record = read_settings(args.settings)
     objective = of_record(record, str(args.settings))
@@ -49,16 +55,19 @@ def run(args: argparse.Namespace) -> None:
     for option, needed in (
         ("start", record.get("start")),
         ("relaxed", source.takes_paths(record)),
-        ("selection", source.selects),
+        ("selection", source.selects and not own_splits(args.data)),
     ):
         if bool(getattr(args, option)) != bool(needed):
             says = "needs" if needed else "takes no"
             raise UserError(f"--{option}: {args.settings} {says} it")
     parts = selected(args.selection, record["split"]) if args.selection else None
     paths = _paths(args.relaxed) if args.relaxed else None
-    sets = source.read(record, Inputs(args.data, parts, paths))
+    if args.seen and (parts is not None or not source.selects):
+        raise UserError("--seen: it is for molecules with splits of their own")
+    seen = frozenset(selected(args.seen, "skeletons")) if args.seen else None
+    sets = source.read(record, Inputs(args.data, parts, paths, seen))
     record["tracking"] = {"uri": args.tracking, "experiment": args.experiment}
-    given = [args.data, args.selection, args.relaxed, args.start]
+    given = [args.data, args.selection, args.relaxed, args.start, args.seen]
     inputs = [path for path in given if path is not None]
     train("train", objective, sets, record, inputs, args.out, args.start)
 

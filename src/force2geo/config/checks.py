@@ -12,7 +12,7 @@ from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
 from force2geo.plan.compared import compared
 from force2geo.plan.data import data_set_needs
-from force2geo.plan.relaxations import OWN
+from force2geo.plan.relaxations import OWN, selected_data
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import model, pretraining
 from force2geo.plan.variants import recipes, scratch
@@ -151,7 +151,7 @@ def _data(config: dict[str, Any], files: bool) -> None:
         if section in config
     }
     if config["compare"]:
-        taken["compare"] = ("downstream", "molecules")
+        taken["compare"] = (selected_data(config), "molecules")
     for key, (name, kind) in taken.items():
         if name not in config["data"]:
             raise UserError(f"config: {key}: '{name}' is not described under data")
@@ -161,6 +161,21 @@ def _data(config: dict[str, Any], files: bool) -> None:
             raise UserError(
                 f"config: {key}: '{name}' is made of logs, and neither raw.logs nor "
                 "generate.molecules is given"
+            )
+    if "property" in config:
+        _targets(config["property"], config["data"])
+
+
+def _targets(section: dict[str, Any], data: dict[str, Any]) -> None:
+    """Check that the molecules that property models learn from have what these predict."""
+    asked, known = section["target"], registry.find(data[section["data"]]["from"]).units
+    own = [asked] if isinstance(asked, str) else asked
+    others = [("targets", name) for name in section["targets"]]
+    for key, name in [*(("target", name) for name in own), *others]:
+        if name not in known:
+            raise UserError(
+                f"config: property.{key}: '{section['data']}' has no target '{name}', only "
+                f"{', '.join(known)}"
             )
 
 

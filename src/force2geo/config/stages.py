@@ -11,7 +11,7 @@ from force2geo.errors import UserError
 from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
-from force2geo.plan.data import data_settings, stages_together
+from force2geo.plan.data import data_settings, selects, stages_together
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS, request
@@ -24,6 +24,7 @@ STAGES = (
     "audit",
     "select",
     "d_opt",
+    "seen",
     "dft",
     "report",
 )
@@ -127,6 +128,9 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         return relaxations(config)[name]
     if stage == "finish":
         return finishes(config)[name]
+    if stage == "seen":
+        entry = config["data"][config["pretrain"]["data"]] if "pretrain" in config else {}
+        return {"split": entry.get("split", "random")}
     if stage == "d_opt":
         return {"size": config["select"]["d_opt_size"]}
     settings = dict(config.get(stage, {}))
@@ -141,7 +145,10 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         settings["seed"] = config["seed"]
     if stage == "select":
         del settings["d_opt_size"]
-        settings["splits"] = sorted(config.get("property", {}).get("splits", []))
+        section = config.get("property", {"splits": []})
+        # Of molecules with splits of their own the selection is not asked.
+        asked = "data" not in section or selects(config, section["data"])
+        settings["splits"] = sorted(section["splits"]) if asked else []
     return settings
 
 

@@ -284,6 +284,9 @@ class Property:
         unit="Å",
         above=0,
     )
+    target: str | tuple[str, ...] = setting(
+        "what is predicted, by its name in the data; several are predicted at once", "gap"
+    )
     noise: float = setting(
         "deviation of the noise on true geometries in geometry fine-tuning", 0.1, unit="Å", least=0
     )

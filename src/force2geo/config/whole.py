@@ -20,7 +20,7 @@ class Resources:
         least=0,
     )
     training_threads: int = setting("of a job that trains or relaxes", 1, least=1)
-    dft_workers: int = setting("processes of a job of single points", 2, least=1)
+    dft_workers: int = setting("processes of a job of single points, or that embeds", 2, least=1)
 
 
 @dataclass(frozen=True)

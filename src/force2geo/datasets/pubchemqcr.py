@@ -56,6 +56,7 @@ class PubChemQCR(DataSet):
     kinds = ("snapshots", "molecules")
     needs = ("store", "selection")
     units = {"gap": "eV"}
+    start = "hf"
     about = About(
         "PubChemQCR",
         "PM3, HF/STO-3G and B3LYP/6-31G*, as the logs have it",

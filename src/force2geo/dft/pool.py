@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from force2geo.dft.limited import run_limited
+from force2geo.limited import in_order as in_order_of
+from force2geo.limited import run_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Ended = tuple[int, Any, str]  # a task's place, its result or None, its error or nothing
+    from force2geo.limited import Ended
 
 AGAIN = 2
 """A second try has so many times the time and memory, and as many fewer workers."""
@@ -36,7 +37,7 @@ def run_tasks(
     room. Results come as they are there, with `in_order` in that of the tasks.
     """
     ended = _ended(function, tasks, workers, (seconds, megabytes), recall, keep, again)
-    return _in_order(ended) if in_order else ended
+    return in_order_of(ended) if in_order else ended
 
 
 def _ended(
@@ -70,14 +71,3 @@ def _ended(
                 keep(place, found)
             yield place, found, error
         waiting = sorted(left)
-
-
-def _in_order(ended: Iterator[Ended]) -> Iterator[Ended]:
-    """Hold back what is early."""
-    early: dict[int, Ended] = {}
-    following = 0
-    for place, found, error in ended:
-        early[place] = place, found, error
-        while following in early:
-            yield early.pop(following)
-            following += 1

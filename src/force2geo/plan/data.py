@@ -22,6 +22,19 @@ def data_set_needs(config: dict[str, Any], name: str) -> tuple[str, ...]:
     return registry.build(config["data"][name]).needs
 
 
+def selects(config: dict[str, Any], name: str) -> bool:
+    """Return whether an entry's molecules are in the splits of the run's selection.
+
+    Otherwise they are in splits of their own, which come with them.
+    """
+    return "selection" in data_set_needs(config, name)
+
+
+def learns_from_store(config: dict[str, Any]) -> bool:
+    """Return whether the run's potential learns from molecules of the selection."""
+    return "pretrain" in config and selects(config, config["pretrain"]["data"])
+
+
 def published_files(config: dict[str, Any], name: str) -> list[str]:
     """Return the files that people have put where an entry says, in the order they are read."""
     data = registry.build(config["data"][name])

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from force2geo.plan.compared import others
+from force2geo.plan.data import selects
 from force2geo.plan.trainings import same, trainings
+from force2geo.training_data import registry
 
 OWN = "Force2Geo"
 """Name of the run's own potential in table 3."""
@@ -21,20 +23,54 @@ START = "hf"
 """The geometry that relaxations start from unless they say another: the first DFT snapshot."""
 BETWEEN = ", from "
 """Between a potential and another start in a row of table 3."""
+ALL = "all"
+"""The molecules of a relaxation of a whole set."""
 
 
 def relaxation(
     config: dict[str, Any], molecules: str, other: str = "", start: str = START
 ) -> dict[str, Any]:
     """Return the relaxation of `d_opt` or of the `subset`, by the run's potential or another."""
+    return _relaxation(config, selected_data(config), molecules, start, other)
+
+
+def whole_set(config: dict[str, Any], data: str) -> dict[str, Any]:
+    """Return the relaxation by the run's potential of all molecules of an entry of the data."""
+    start = registry.find(config["data"][data]["from"]).start
+    return _relaxation(config, data, ALL, start, "")
+
+
+def _relaxation(
+    config: dict[str, Any], data: str, molecules: str, start: str, other: str
+) -> dict[str, Any]:
     section = config["relax"]
     return {
-        "data": "downstream",
+        "data": data,
         "molecules": molecules,
         "start": start,
         "potential": _potential(config, other),
         **{key: section[key] for key in ("optimizer", "force_threshold", "max_steps")},
     }
+
+
+def selected_data(config: dict[str, Any]) -> str:
+    """Return the entry of the data that S and D_opt are of.
+
+    That is what property models learn from, where the run's selection says which of it, or else the
+    first entry of such molecules.
+    """
+    asked = config.get("property", {}).get("data")
+    entries = [
+        name
+        for name, entry in config["data"].items()
+        if registry.kind(entry) == "molecules" and selects(config, name)
+    ]
+    return asked if asked in entries else next(iter(entries), "downstream")
+
+
+def relaxed_by(config: dict[str, Any], data: str) -> str:
+    """Return the name of the relaxation that property models of an entry learn from."""
+    return "subset" if selects(config, data) else f"{ALL}.{data}"
 
 
 def _potential(config: dict[str, Any], other: str) -> dict[str, Any]:
@@ -56,6 +92,9 @@ def name_of(molecules: str, other: str = "", start: str = START) -> str:
 def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of all relaxations that the configuration names, by name."""
     found = {"subset": relaxation(config, "subset")} if "pretrain" in config else {}
+    for training in trainings(config).values():
+        if training.get("geometry") == "force2geo" and not selects(config, training["data"]):
+            found[relaxed_by(config, training["data"])] = whole_set(config, training["data"])
     for other, start in _judged(config):
         found[name_of("d_opt", other, start)] = relaxation(config, "d_opt", other, start)
     return found
@@ -96,14 +135,20 @@ def piece_size(config: dict[str, Any], record: dict[str, Any]) -> int:
 
 
 def planned(config: dict[str, Any], molecules: str) -> int | None:
-    """Return how many molecules `d_opt` or `subset` has at most, None where only `select` tells."""
+    """Return how many molecules `d_opt` or `subset` has at most, None where only a file tells."""
+    if molecules == ALL:
+        return None
     key = {"d_opt": "d_opt_size", "subset": "subset_size"}[molecules]
     count = config["select"][key]
     return None if count is None else int(count)
 
 
 def counted(selection: str, molecules: str) -> int:
-    """Return how many molecules a set of a selection's file has."""
+    """Return how many molecules a set of a selection's file has, or a file of molecules."""
+    if molecules == ALL:
+        from force2geo.training_data.conformers import names_of
+
+        return len(names_of(Path(selection)))
     return len(json.loads(Path(selection).read_text(encoding="utf-8"))[molecules])
 
 

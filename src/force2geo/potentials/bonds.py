@@ -10,23 +10,12 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
+from force2geo.training_data.molecular_graphs import BondGraph, bond_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from force2geo.potentials.batch import Batch
-
-# The features of the Open Graph Benchmark (Hu et al. 2020, 2021), each a place in its list; what
-# is in no list has the last place.
-_CHIRALITY = ("CHI_UNSPECIFIED", "CHI_TETRAHEDRAL_CW", "CHI_TETRAHEDRAL_CCW", "CHI_OTHER", "")
-_HYBRIDISATION = ("SP", "SP2", "SP3", "SP3D", "SP3D2", "")
-_ORDER = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC", "")
-_STEREO = ("STEREONONE", "STEREOZ", "STEREOE", "STEREOCIS", "STEREOTRANS", "STEREOANY")
-ATOM_SIZES = (119, len(_CHIRALITY), 12, 12, 10, 6, len(_HYBRIDISATION), 2, 2)
-"""Values of an atom's nine features: element, chirality, neighbours, formal charge from −5,
-implicit hydrogens, radical electrons, hybridisation, whether aromatic, whether in a ring."""
-BOND_SIZES = (len(_ORDER), len(_STEREO), 2)
-"""Values of a bond's three: order, stereo, whether conjugated."""
 
 
 @dataclass(frozen=True)
@@ -50,39 +39,18 @@ def molecular_graph(molecule: Any) -> MolecularGraph:
         if read is None:
             raise UserError(f"'{molecule}': not a SMILES")
         molecule = Chem.AddHs(read)
-    atoms = [
-        (
-            _within(atom.GetAtomicNum() - 1, ATOM_SIZES[0]),
-            _place(_CHIRALITY, atom.GetChiralTag()),
-            _within(atom.GetTotalDegree(), ATOM_SIZES[2]),
-            _within(atom.GetFormalCharge() + 5, ATOM_SIZES[3]),
-            _within(atom.GetTotalNumHs(), ATOM_SIZES[4]),
-            _within(atom.GetNumRadicalElectrons(), ATOM_SIZES[5]),
-            _place(_HYBRIDISATION, atom.GetHybridization()),
-            int(atom.GetIsAromatic()),
-            int(atom.IsInRing()),
-        )
-        for atom in molecule.GetAtoms()
-    ]
-    ends, orders = [], []
-    for bond in molecule.GetBonds():
-        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        kind = _place(_ORDER, bond.GetBondType()), _place(_STEREO, bond.GetStereo())
-        ends += [(begin, end), (end, begin)]
-        orders += 2 * [(*kind, int(bond.GetIsConjugated()))]
+    return of_arrays(bond_graph(molecule))
+
+
+def of_arrays(graph: BondGraph) -> MolecularGraph:
+    """Return a graph whose bonds are each there once as one with both ways, in tensors."""
+    ends = torch.from_numpy(graph.bonds).long()
+    both = torch.stack([ends, ends.flip(1)], dim=1)
     return MolecularGraph(
-        torch.tensor(atoms, dtype=torch.long).view(-1, len(ATOM_SIZES)),
-        torch.tensor(ends, dtype=torch.long).view(-1, 2).t().contiguous(),
-        torch.tensor(orders, dtype=torch.long).view(-1, len(BOND_SIZES)),
+        torch.from_numpy(graph.atoms).long(),
+        both.reshape(-1, 2).t().contiguous(),
+        torch.from_numpy(graph.orders).long().repeat_interleave(2, dim=0),
     )
-
-
-def _place(known: Sequence[str], value: Any) -> int:
-    return known.index(str(value)) if str(value) in known else len(known) - 1
-
-
-def _within(value: int, size: int) -> int:
-    return value if 0 <= value < size - 1 else size - 1
 
 
 def with_bonds(batch: Batch, graphs: Sequence[MolecularGraph]) -> Batch:

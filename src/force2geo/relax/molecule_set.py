@@ -26,10 +26,11 @@ def starts_of_set(conformers: Conformers, cids: Sequence[str], geometry: str) ->
 
     A molecule without that geometry has places that are no numbers; see `no_start`.
     """
+    positions = conformers.positions(geometry)
     return [
         Relaxation(
             conformers.atomic_numbers[conformers.atoms(row)],
-            conformers.geometry[geometry][conformers.atoms(row)].astype(float),
+            positions[conformers.atoms(row)].astype(float),
             place,
             charge=int(conformers.charge[row]),
             multiplicity=int(conformers.multiplicity[row]),
@@ -38,9 +39,15 @@ def starts_of_set(conformers: Conformers, cids: Sequence[str], geometry: str) ->
     ]
 
 
-def no_start(run: Relaxation, geometry: str) -> str:
-    """Return why a relaxation cannot begin, nothing if it can."""
-    return "" if np.isfinite(run.positions).all() else f"it has no {geometry} geometry"
+def no_start(run: Relaxation, geometry: str, reasons: Sequence[str]) -> str:
+    """Return why a relaxation cannot begin, nothing if it can.
+
+    `reasons` (M,) say why each has no such geometry, nothing where that is not known.
+    """
+    if np.isfinite(run.positions).all():
+        return ""
+    why = reasons[run.place]
+    return f"it has no {geometry} geometry" + (f": {why}" if why else "")
 
 
 def gather(pieces: Sequence[Path], cids: Sequence[str], output: Path) -> Counter[str]:

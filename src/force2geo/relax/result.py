@@ -34,9 +34,10 @@ _UNITS = {
     "frame_max_force": "eV/angstrom", "charge": "e",
 }  # fmt: skip
 
-# What there is once a molecule; once a frame; and once a frame and atom.
+# What there is once a molecule, names as wide as the longest; once a frame; and once a frame and
+# atom.
 _COLUMNS: dict[str, Any] = {
-    "cid": "S9", "energy": float, "max_force": float, "steps": int, "status": "S16",
+    "cid": "S", "energy": float, "max_force": float, "steps": int, "status": "S16",
     "reason": "S160", "converged": bool, "stationary": bool, "charge": int, "multiplicity": int,
 }  # fmt: skip
 _PATHS: dict[str, tuple[int, ...]] = {

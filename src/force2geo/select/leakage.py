@@ -1,4 +1,8 @@
-"""Molecules that pretraining must not see: other data sets' test molecules."""
+"""Molecules that pretraining must not see, and those that it has seen.
+
+Other data sets' test molecules are kept out of pretraining, or what pretraining has seen is kept
+out of their tests (Force2Geo, appendix E).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ from force2geo.errors import UserError
 from force2geo.files import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    import pandas as pd
 
 _COLUMNS = ("inchikey", "inchi", "smiles")
 
@@ -48,3 +54,9 @@ def read_test_sets(paths: Sequence[Path]) -> frozenset[str]:
                     raise UserError(f"{path}, line {line}: no readable molecule")
                 skeletons.add(key[:14])
     return frozenset(skeletons)
+
+
+def skeletons_of(index: pd.DataFrame, cids: Iterable[str]) -> list[str]:
+    """Return the skeletons of molecules of an index (columns cid and inchikey), sorted."""
+    keys = index["inchikey"][index["cid"].isin(set(cids))]
+    return sorted({str(key)[:14] for key in keys if key})

@@ -14,12 +14,13 @@ from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.superposition import superpose_molecules
+from force2geo.train.bonds import Bonds
 from force2geo.train.snapshots import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from force2geo.training_data.conformers import Conformers
+    from force2geo.training_data.conformers import Conformers, Graphs
 
 
 @dataclass
@@ -30,8 +31,8 @@ class Molecules:
     `units`. `fixed` (N,3) is what the model sees when judged, `truth` (N,3) the reference.
     `frames` (K,3), where geometries are to be mixed, holds the path of each molecule, frame after
     frame: `frame_counts` (M,) of them, the first atom of the first at `frame_starts` (M,). Å
-    throughout. `cid` (M,) as bytes, `states` (M,2) charge and multiplicity; `left_out` says why
-    molecules are not used, and how many.
+    throughout. `cid` (M,) as bytes, `states` (M,2) charge and multiplicity; `bonds` for networks
+    that look at them. `left_out` says why molecules are not used, and how many.
     """
 
     ptr: Tensor
@@ -47,6 +48,7 @@ class Molecules:
     noise: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    bonds: Bonds | None = None
 
     @classmethod
     def of(
@@ -160,6 +162,7 @@ class Molecules:
             states=self.states[rows],
             frame_starts=None if self.frame_starts is None else self.frame_starts[rows],
             frame_counts=None if self.frame_counts is None else self.frame_counts[rows],
+            bonds=None if self.bonds is None else self.bonds.take(rows, atoms),
         )
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
@@ -184,6 +187,8 @@ class Molecules:
             charge=self.states[rows, 0],
             multiplicity=self.states[rows, 1],
         )
+        if self.bonds is not None:
+            batch = self.bonds.take(rows, atoms).on(batch)
         if self.frames is None or rng is None:
             return batch
         assert self.frame_starts is not None and self.frame_counts is not None
@@ -210,14 +215,15 @@ def molecules(
     noise: float = 0.0,
     sample: bool = False,
     targets: Sequence[str] | None = None,
+    bonds: bool = False,
 ) -> Molecules:
     """Return the molecules of `cids` that have the geometry and all `targets` asked for.
 
     `geometry` is one of the file's or `force2geo`, the end of `paths` (T,n,3) Å by CID. With
     `sample` batches are mixed as geometry fine-tuning wants them; a geometry without a path is
-    a path of one frame. Targets are those named, or all that the conformers have. Molecules
-    without what is asked for are counted in `left_out`. `UserError` when none has the geometry, or
-    one of `cids` is no conformer.
+    a path of one frame. Targets are those named, or all that the conformers have. With `bonds` they
+    have their molecular graphs. Molecules without what is asked for are counted in `left_out`.
+    `UserError` when none has the geometry, or one of `cids` is no conformer.
     """
     wanted = {name: conformers.targets[name] for name in targets or conformers.targets}
     missing: dict[str, int] = {}
@@ -228,10 +234,13 @@ def molecules(
         if geometry == "force2geo":
             path = (paths or {}).get(cid, np.zeros((0, 0, 3)))
         else:
-            path = conformers.geometry[geometry][conformers.atoms(row)][None]
+            path = conformers.positions(geometry)[conformers.atoms(row)][None]
         lacking = [f"target '{n}'" for n, one in wanted.items() if not np.isfinite(one.values[row])]
         if not len(path) or not np.isfinite(path).all():
-            lacking = [f"geometry '{geometry}'"]
+            why = conformers.reason(int(row), geometry)
+            lacking = [f"geometry '{geometry}'" + (f" ({why})" if why else "")]
+        if bonds and not lacking and not graphs_of(conformers).known[row]:
+            lacking = ["molecular graph"]
         if lacking:
             missing[f"no {lacking[0]}"] = missing.get(f"no {lacking[0]}", 0) + 1
             continue
@@ -243,7 +252,7 @@ def molecules(
         atomic_numbers=[conformers.atomic_numbers[conformers.atoms(row)] for row in chosen],
         targets={name: one.values[chosen] for name, one in wanted.items()},
         fixed=[path[-1] for path in frames],
-        truth=[conformers.geometry["dft"][conformers.atoms(row)] for row in chosen],
+        truth=[conformers.positions("dft")[conformers.atoms(row)] for row in chosen],
         paths=frames if sample else None,
         noise=noise,
         cid=[conformers.cids[row] for row in chosen],
@@ -251,4 +260,19 @@ def molecules(
         units={name: one.unit for name, one in wanted.items()},
     )
     made.left_out = missing
+    if bonds:
+        rows_of = torch.tensor(chosen)
+        starts = torch.from_numpy(np.asarray(conformers.ptr)).long()
+        atoms = spans(starts[rows_of], made.ptr.diff())
+        made.bonds = Bonds.of(graphs_of(conformers)).take(rows_of, atoms)
     return made
+
+
+def graphs_of(conformers: Conformers) -> Graphs:
+    """Return the molecular graphs; `UserError` where they are of a file without."""
+    if conformers.graphs is None:
+        raise UserError(
+            f"{conformers.origin}: it has no molecular graphs, which an older version did not "
+            "write; make it again"
+        )
+    return conformers.graphs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from force2geo.errors import UserError
+from force2geo.potentials.registry import find
 from force2geo.train.molecules import molecules
 from force2geo.train.processes import device
 from force2geo.train.snapshots import Snapshots
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from force2geo.training_data.conformers import Conformers
+
 _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for batches
 
 
@@ -28,13 +31,15 @@ _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for b
 class Inputs:
     """What a training is given beside its record.
 
-    `data` is a file; `parts` are the CIDs of train, val and test; `paths` relaxations by CID,
-    (T,n,3) Å each.
+    `data` is a file; `parts` are the CIDs of train, val and test, None where the file has its own;
+    `paths` relaxations by CID, (T,n,3) Å each; `seen` the skeletons that tests do without, None for
+    any.
     """
 
     data: Path
     parts: Mapping[str, list[str]] | None = None
     paths: Mapping[str, np.ndarray] | None = None
+    seen: frozenset[str] | None = None
 
 
 class Source(ABC):
@@ -60,6 +65,11 @@ class PackedSnapshots(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
         """Return all to train on, and of the others those of the record's `judged_on`."""
+        if _looks_at_bonds(record):
+            raise UserError(
+                f"{given.data}: snapshots have no bonds, and backbone {record['backbone']['name']} "
+                "looks at these alone; train it on molecules, for a property"
+            )
         sets = self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
         return sets | {"train": of_share(sets["train"], record.get("train_share"))}
 
@@ -83,8 +93,9 @@ class DownstreamMolecules(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Any]:
         """Return the molecules of each part; mixed geometries are those trained on alone."""
-        assert given.parts is not None
-        conformers = read_conformers(given.data)
+        bonds = _looks_at_bonds(record)
+        conformers = read_conformers(given.data, graphs=bonds)
+        parts = given.parts or _own_parts(given.data, conformers, record["split"])
         targets = record["target"]
         targets = [targets] if isinstance(targets, str) else list(targets)
         for name in targets:
@@ -93,7 +104,11 @@ class DownstreamMolecules(Source):
                     f"{one} ({target.unit})" for one, target in conformers.targets.items()
                 )
                 raise UserError(f"{given.data}: has no target '{name}', only {known or 'none'}")
-        return {
+        seen: dict[str, int] = {}
+        if given.seen is not None:
+            told, seen = _unseen(conformers, parts["test"], given.seen)
+            parts = {**parts, "test": told}
+        sets = {
             part: molecules(
                 conformers,
                 cids,
@@ -102,9 +117,46 @@ class DownstreamMolecules(Source):
                 record.get("noise", 0.0),
                 sample=bool(record.get("mixed")) and part == "train",
                 targets=targets,
+                bonds=bonds,
             ).to(device())
-            for part, cids in of_size(given.parts, record).items()
+            for part, cids in of_size(parts, record).items()
         }
+        sets["test"].left_out |= seen
+        return sets
+
+
+def _looks_at_bonds(record: dict[str, Any]) -> bool:
+    """Return whether a training's network takes molecular graphs."""
+    return find(record["backbone"]["name"]).needs_bonds
+
+
+def _unseen(
+    conformers: Conformers, cids: list[str], seen: frozenset[str]
+) -> tuple[list[str], dict[str, int]]:
+    """Return the molecules whose skeletons a potential has not seen, and why others are left out.
+
+    One without a skeleton cannot be told from those.
+    """
+    if conformers.skeletons is None:
+        raise UserError(
+            f"{conformers.origin}: it has no skeletons, which an older version did not write; make "
+            "it again"
+        )
+    found = conformers.skeletons[conformers.index(cids)]
+    kept = [cid for cid, key in zip(cids, found, strict=True) if key and key not in seen]
+    counted = {
+        "the potential has learnt from it": sum(key in seen for key in found),
+        "it cannot be told from what the potential has learnt from": sum(not key for key in found),
+    }
+    return kept, {reason: int(count) for reason, count in counted.items() if count}
+
+
+def _own_parts(path: Path, conformers: Conformers, split: str) -> Mapping[str, list[str]]:
+    """Return the parts of a split that came with the molecules."""
+    if split not in conformers.splits:
+        known = ", ".join(conformers.splits) or "none"
+        raise UserError(f"{path}: has no split '{split}' of its own, only {known}")
+    return conformers.splits[split]
 
 
 SNAPSHOTS, MOLECULES = PackedSnapshots(), DownstreamMolecules()

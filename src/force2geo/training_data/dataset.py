@@ -103,6 +103,8 @@ class DataSet(ABC):
     """What it can be read as: `snapshots`, `molecules`."""
     units: ClassVar[dict[str, str]] = {}
     """The units of its molecules' targets."""
+    start: ClassVar[str] = "rdkit"
+    """The geometry of its molecules that their relaxations start from."""
     seed: int = 0
     """What it draws with: the run's."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.training_data.matching import Bonded, closest
+from force2geo.training_data.matching import Bonded, closest, isomorphism
+from force2geo.training_data.molecular_graphs import BondGraph, bond_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,27 +91,79 @@ def connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Iterator[Any
         yield built
 
 
+@dataclass(frozen=True)
+class Matched:
+    """What a SMILES or InChI says of a molecule, in the order of its n atoms.
+
+    `conformer` (n,3) Å, None for the `reason`. `places` (n,) is each atom's place in what is
+    written, hydrogens put behind, and `graph` its bonds; both None where no atom is known to be
+    which. `skeleton` is the first block of the InChIKey, empty where nothing can be read.
+    """
+
+    conformer: np.ndarray | None = None
+    reason: str = ""
+    places: np.ndarray | None = None
+    graph: BondGraph | None = None
+    skeleton: str = ""
+
+
+def match(
+    text: str,
+    atomic_numbers: np.ndarray,
+    reference: np.ndarray | None,
+    seed: int,
+    conform: bool = True,
+) -> Matched:
+    """Return a molecule's bonds and, with `conform`, an ETKDG + MMFF94 conformer, in its order.
+
+    `reference` (n,3) Å says what is bonded to what; without it the order must be that of the text
+    with its hydrogens behind. Equivalent atoms, and mirror images of a molecule whose SMILES or
+    InChI gives no configuration, are assigned as lies closest to the reference; orders of bonds,
+    charges and unpaired electrons are no part of the comparison.
+    """
+    from rdkit import Chem, rdBase
+
+    parsed = parse(text)
+    if parsed is None:
+        return Matched(reason="no SMILES or InChI that can be read")
+    molecule = Chem.AddHs(parsed)
+    own = Bonded.of_rdkit(molecule)
+    with rdBase.BlockLogs():
+        skeleton = str(Chem.MolToInchiKey(parsed))[:14]
+    places: np.ndarray | None = None
+    bondings: Iterator[Bonded] = iter(())
+    if reference is None:
+        if own.numbers != atomic_numbers.tolist():
+            return Matched(reason=f"its atoms are not those of '{text}'", skeleton=skeleton)
+        places = np.arange(len(atomic_numbers))
+    else:
+        bondings = (Bonded.of_rdkit(one) for one in connected(atomic_numbers, reference))
+        for bonded in bondings:
+            places = isomorphism(own, bonded)
+            if places is not None:
+                break
+    if places is None:
+        return Matched(reason="bonded otherwise than its SMILES says", skeleton=skeleton)
+    known = Matched(None, "", places, bond_graph(molecule).in_order(places), skeleton)
+    if not conform:
+        return known
+    embedded = embed(text, seed)
+    if embedded is None:
+        return replace(known, reason="RDKit cannot embed it")
+    positions = embedded.GetConformer().GetPositions()
+    if reference is None:
+        return replace(known, conformer=positions)
+    centres = Chem.FindMolChiralCenters(parsed, True)
+    images = [positions, *([] if centres else [positions * np.array([-1.0, 1.0, 1.0])])]
+    for like in chain([bonded], bondings):
+        found = closest(own, images, like, reference)
+        if found is not None:
+            return replace(known, conformer=found)
+    return replace(known, reason="its rings fit on each other in too many ways")
+
+
 def embed_like(
     text: str, atomic_numbers: np.ndarray, reference: np.ndarray, seed: int
 ) -> np.ndarray | None:
-    """Return an ETKDG + MMFF94 conformer (n,3) Å in the atom order of `reference` (n,3) Å.
-
-    Equivalent atoms, and mirror images of a molecule whose SMILES or InChI gives no
-    configuration, are assigned as lies closest to the reference. None when RDKit cannot embed the
-    molecule or its bonds are not the reference's; orders of bonds, charges and unpaired electrons
-    are no part of the comparison.
-    """
-    from rdkit import Chem
-
-    molecule = embed(text, seed)
-    if molecule is None:
-        return None
-    embedded = molecule.GetConformer().GetPositions()
-    centres = Chem.FindMolChiralCenters(parse(text), True)
-    mirrored = [] if centres else [embedded * np.array([-1.0, 1.0, 1.0])]
-    own, images = Bonded.of_rdkit(molecule), [embedded, *mirrored]
-    for bonded in connected(atomic_numbers, reference):
-        found = closest(own, images, Bonded.of_rdkit(bonded), reference)
-        if found is not None:
-            return found
-    return None
+    """Return the conformer (n,3) Å of `match`, None where there is none."""
+    return match(text, atomic_numbers, reference, seed).conformer

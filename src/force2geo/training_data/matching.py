@@ -145,13 +145,40 @@ def _closest(
     return min(improved, key=lambda end: end.deviation, default=None)
 
 
-def _ways(ours: _Branches, theirs: _Branches) -> list[Pairs]:
-    """Return all pairings of the cores' atoms, theirs to ours, that keep bonds and trees."""
+def isomorphism(moving: Bonded, fixed: Bonded) -> np.ndarray | None:
+    """Return for each atom (n,) of `fixed` one of `moving`, so that bonds lie on bonds.
+
+    Of several such pairings it is any; None where the two are not bonded alike.
+    """
+    if sorted(moving.numbers) != sorted(fixed.numbers):
+        return None
+    names: dict[tuple[int, ...], int] = {}
+    ours, theirs = _Branches(moving, names), _Branches(fixed, names)
+    ways = _ways(ours, theirs, most=1)
+    if not ways:
+        return None
+    pairs, waiting = dict(ways[0]), list(ways[0])
+    while waiting:
+        atom = waiting.pop()
+        # Trees of one name have branches of the same names.
+        left = sorted(ours.children[pairs[atom]], key=ours.code.__getitem__)
+        right = sorted(theirs.children[atom], key=theirs.code.__getitem__)
+        pairs |= dict(zip(right, left, strict=True))
+        waiting += right
+    return np.array([pairs[atom] for atom in range(len(fixed.numbers))])
+
+
+def _ways(ours: _Branches, theirs: _Branches, most: int = 0) -> list[Pairs]:
+    """Return all pairings of the cores' atoms, theirs to ours, that keep bonds and trees.
+
+    None where there are too many; with `most` so many of them.
+    """
     one, other = ours.as_rdkit(), theirs.as_rdkit()
     same_size = (one.GetNumAtoms(), one.GetNumBonds()) == (other.GetNumAtoms(), other.GetNumBonds())
     if not same_size:
         return []
-    matches = one.GetSubstructMatches(other, uniquify=False, maxMatches=_MOST_WAYS + 1)
+    asked = most or _MOST_WAYS + 1
+    matches = one.GetSubstructMatches(other, uniquify=False, maxMatches=asked)
     if len(matches) > _MOST_WAYS:
         return []
     return [

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from force2geo.errors import UserError
-from force2geo.training_data.conformers import (
-    GEOMETRIES,
-    Conformers,
-    Target,
-    write_conformers,
-)
-from force2geo.training_data.embed import embed_like, parse
+from force2geo.files import code_version
+from force2geo.settings import plain
+from force2geo.training_data.conformers import ConformersWriter, Row
+from force2geo.training_data.matches import matches
 from force2geo.training_data.packed import PackedWriter
 
 if TYPE_CHECKING:
@@ -24,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from force2geo.store.level import Level
-    from force2geo.training_data.dataset import DataSet, Molecule
+    from force2geo.training_data.dataset import DataSet
 
 
 def pack_snapshots(
@@ -56,51 +50,58 @@ def pack_snapshots(
 
 
 def pack_molecules(
-    data: DataSet, path: Path, seed: int, progress: Callable[[int], Any] = lambda _: None
+    data: DataSet,
+    path: Path,
+    scratch: Path,
+    workers: int = 1,
+    progress: Callable[[int], Any] = lambda _: None,
 ) -> list[str]:
     """Write a data set's molecules, each with an RDKit conformer; return what there is, in lines.
 
-    A molecule has its reference geometry under `dft`; its conformer, in the same order of atoms,
-    is the data set's own or else embedded from the SMILES or the InChI, NaN where that fails.
+    A molecule's reference geometry is `dft`; its conformer, in the same order of atoms, is the data
+    set's own or else embedded from the SMILES or the InChI, NaN where that fails. Memory stays flat
+    as data grows. What is done is kept in the folder `scratch`, from which a killed call's next one
+    goes on and which is removed at the end.
     """
-    molecules: list[Molecule] = []
-    geometry: dict[str, list[np.ndarray]] = {name: [] for name in GEOMETRIES}
-    without = 0
-    for molecule in data.molecules():
-        progress(1)
-        found = dict(molecule.geometries)
-        if "rdkit" not in found:
-            embedded = _embedded(molecule, seed)
-            without += embedded is None
-            if embedded is not None:
-                found["rdkit"] = embedded
-        for name, parts in geometry.items():
-            parts.append(found.get(name, np.full_like(found["dft"], np.nan)))
-        molecules.append(molecule)
-    if not molecules:
-        raise UserError(f"{data.about.title}: it has no molecule with these settings")
-    counts = [len(molecule.atomic_numbers) for molecule in molecules]
-    conformers = Conformers(
-        cids=[molecule.name for molecule in molecules],
-        ptr=np.concatenate([[0], np.cumsum(counts)]),
-        atomic_numbers=np.concatenate([molecule.atomic_numbers for molecule in molecules]),
-        targets={
-            name: Target(np.array([one.targets.get(name, np.nan) for one in molecules]), unit)
-            for name, unit in data.units.items()
-        },
-        geometry={name: np.concatenate(parts) for name, parts in geometry.items()},
-        charge=np.array([molecule.charge for molecule in molecules]),
-        multiplicity=np.array([molecule.multiplicity for molecule in molecules]),
-    )
-    write_conformers(path, conformers)
-    return [f"{len(molecules)} molecules, {without} without an RDKit conformer"]
+    code = code_version().partition(" commit ")[0]
+    made_of = [type(data).__name__, plain(data.settings), data.seed, code, _inputs(data)]
+    unmatched = 0
+    with ConformersWriter(path, data.units) as writer:
+        for molecule, found in matches(data.molecules(), data.seed, workers, scratch, made_of):
+            progress(1)
+            geometry = dict(molecule.geometries)
+            if found.conformer is not None:
+                geometry["rdkit"] = found.conformer
+            unmatched += found.graph is None
+            writer.add(
+                Row(
+                    molecule.name,
+                    molecule.atomic_numbers,
+                    molecule.charge,
+                    molecule.multiplicity,
+                    molecule.targets,
+                    geometry,
+                    {} if "rdkit" in geometry else {"rdkit": found.reason},
+                    molecule.smiles,
+                    found.skeleton,
+                    found.places,
+                    found.graph,
+                )
+            )
+        if not len(writer):
+            raise UserError(f"{data.about.title}: it has no molecule with these settings")
+        absent = writer.close(data.splits())
+        lines = [f"{len(writer)} molecules"]
+        for name, counts in writer.counts.items():
+            lines += [f"{n} without a geometry {name}: {why}" for why, n in counts.most_common()]
+        if unmatched:
+            lines.append(f"{unmatched} whose bonds are not known")
+        if absent:
+            lines.append(f"{absent} molecules of its splits could not be read")
+    return lines
 
 
-def _embedded(molecule: Molecule, seed: int) -> np.ndarray | None:
-    """Return a conformer (n,3) Å, drawn from the seed and the molecule's name."""
-    # As everywhere, the InChI counts where the SMILES says nothing.
-    text = molecule.smiles if parse(molecule.smiles) is not None else molecule.inchi
-    name = molecule.name
-    number = int(name) if name.isdigit() else int.from_bytes(sha256(name.encode()).digest()[:8])
-    own = int(np.random.default_rng([seed, number]).integers(2**31))
-    return embed_like(text, molecule.atomic_numbers, molecule.geometries["dft"], own)
+def _inputs(data: DataSet) -> list[Any]:
+    """Return what changes with the files that are read."""
+    stats = [(path, path.stat()) for path in data.read_from()]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]

@@ -12,10 +12,11 @@ from rdkit import Chem
 from force2geo.errors import UserError
 from force2geo.potentials import checkpoint
 from force2geo.potentials.batch import collate
-from force2geo.potentials.bonds import ATOM_SIZES, BOND_SIZES, molecular_graph, with_bonds
+from force2geo.potentials.bonds import molecular_graph, with_bonds
 from force2geo.potentials.graph import Graph
 from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.potentials.registry import build_backbone
+from force2geo.training_data.molecular_graphs import ATOM_SIZES, BOND_SIZES
 
 SMALL = {"layers": 3, "features": 16}
 DATA = Path(__file__).parents[2] / "data/backbones"

@@ -11,9 +11,9 @@ from torch.nn.functional import dropout, relu
 
 from force2geo.errors import UserError
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
-from force2geo.potentials.bonds import ATOM_SIZES, BOND_SIZES
 from force2geo.potentials.spherical import sum_into
 from force2geo.settings import setting
+from force2geo.training_data.molecular_graphs import ATOM_SIZES, BOND_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,14 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections import deque
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.connection import Connection
+
+    Ended = tuple[int, Any, str]  # a task's place, its result or None, its error or nothing
 
 _START = 120.0  # seconds a worker may take to import what it needs, on top of a task's limit
 
@@ -70,25 +71,30 @@ def _serve(connection: Connection, function: Callable[[Any], Any], megabytes: fl
 
 def run_limited(
     function: Callable[[Any], Any],
-    tasks: Sequence[Any],
+    tasks: Iterable[Any],
     workers: int,
     seconds: float | None = None,
     megabytes: float | None = None,
-) -> Iterator[tuple[int, Any, str]]:
+) -> Iterator[Ended]:
     """Yield place, result and error of every task as it ends; one of the two is empty.
 
-    `function` is a module's own. A task that takes longer than `seconds`, needs more than
-    `megabytes` of address space or brings its process down ends with an error; the others go on.
+    `function` is a module's own; tasks are taken one by one, as workers are free. A task that takes
+    longer than `seconds`, needs more than `megabytes` of address space or brings its process down
+    ends with an error; the others go on.
     """
-    waiting = deque(enumerate(tasks))
+    waiting = enumerate(tasks)
+    following = next(waiting, None)
     pool: list[_Worker] = []
     try:
-        while waiting or pool:
-            while waiting and len(pool) < workers:
+        while following or pool:
+            while following and len(pool) < workers:
                 pool.append(_Worker(function, megabytes))
+                pool[-1].give(*following, seconds)
+                following = next(waiting, None)
             for worker in pool:
-                if worker.index is None and waiting:
-                    worker.give(*waiting.popleft(), seconds)
+                if worker.index is None and following:
+                    worker.give(*following, seconds)
+                    following = next(waiting, None)
             idle = [worker for worker in pool if worker.index is None]
             for worker in idle:
                 pool.remove(worker)
@@ -125,3 +131,14 @@ def _answer(worker: _Worker) -> tuple[int, Any, str]:
         worker.end()
         return index, None, f"the process died (exit code {code}): out of memory, perhaps"
     return (index, value, "") if good else (index, None, value)
+
+
+def in_order(ended: Iterator[Ended]) -> Iterator[Ended]:
+    """Yield what has ended in the order of the tasks; what is early is held back."""
+    early: dict[int, Ended] = {}
+    following = 0
+    for place, found, error in ended:
+        early[place] = place, found, error
+        while following in early:
+            yield early.pop(following)
+            following += 1

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from force2geo.dft import limited
-from force2geo.dft.limited import run_limited
+from force2geo import limited
+from force2geo.limited import run_limited
 
 
 def act(task):
@@ -34,7 +34,7 @@ def test_every_task_ends_with_a_result_or_its_reason():
 
 
 def test_a_task_that_hangs_is_ended(monkeypatch):
-    monkeypatch.setattr("force2geo.dft.limited._START", 20.0)
+    monkeypatch.setattr("force2geo.limited._START", 20.0)
     start = time.monotonic()
     # The first task warms the worker up, so that the second has its own two seconds alone.
     found = {
@@ -61,3 +61,23 @@ def test_a_worker_that_died_while_it_waited_is_told():
     worker.give(3, 1, None)
     place, value, error = limited._answer(worker)
     assert (place, value) == (3, None) and "the process died (exit code -9)" in error
+
+
+def test_tasks_are_taken_as_they_are_needed():
+    """A million of them are in memory at no time."""
+    taken = []
+
+    def tasks():
+        for number in range(12):
+            taken.append(number)
+            yield number
+
+    for number, _ in enumerate(run_limited(act, tasks(), 2)):
+        assert len(taken) <= number + 4
+
+
+def test_what_is_early_waits_for_what_is_before():
+    ended = iter([(2, "c", ""), (0, "a", ""), (1, None, "no"), (3, "d", "")])
+    assert list(limited.in_order(ended)) == [
+        (0, "a", ""), (1, None, "no"), (2, "c", ""), (3, "d", ""),
+    ]  # fmt: skip

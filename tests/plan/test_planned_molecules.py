@@ -1,0 +1,72 @@
+"""Which molecules property models and relaxations are of, and which splits."""
+
+import copy
+
+import pytest
+import yaml
+
+from force2geo.config import resolve, stage_settings
+from force2geo.errors import UserError
+from force2geo.plan.data import selects
+from force2geo.plan.relaxations import planned, relaxations, relaxed_by, selected_data
+from force2geo.plan.trainings import trainings
+
+
+@pytest.fixture
+def config(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    return yaml.safe_load((repository / "config.yaml").read_text())
+
+
+def with_qm9(config, **more):
+    changed = copy.deepcopy(config)
+    changed["data"]["mols"] = {"from": "qm9", "train": 1600, "validation": 200, "test": 200}
+    changed["property"] |= {"data": "mols", "recipes": ["painn", "geometry_force2geo"], **more}
+    changed["tables"] = ["table4"]
+    return resolve(changed, models=False)
+
+
+def test_molecules_with_splits_of_their_own_relax_whole(config):
+    before, after = resolve(config, models=False), with_qm9(config)
+    found = relaxations(after)
+    assert found["all.mols"] == found["subset"] | {
+        "data": "mols", "molecules": "all", "start": "rdkit",
+    }  # fmt: skip
+    assert set(found) == {*relaxations(before), "all.mols"}
+    # What the store's molecules do is none of their business.
+    assert {name: found[name] for name in relaxations(before)} == relaxations(before)
+    assert (selects(after, "downstream"), selects(after, "mols")) == (True, False)
+    assert relaxed_by(after, "mols") == "all.mols" and relaxed_by(after, "downstream") == "subset"
+    assert planned(after, "all") is None and planned(before, "d_opt") == 16
+    assert stage_settings(after, "data/mols")["seed"] == after["seed"]
+    # Splits that the store's molecules could not fill are not asked of them.
+    splits = [stage_settings(one, "select")["splits"] for one in (before, after)]
+    assert splits == [["random", "scaffold"], []]
+    records = {name: one for name, one in trainings(after).items() if name.startswith("property")}
+    assert {(one["data"], one["target"]) for one in records.values()} == {("mols", "gap")}
+
+
+def test_molecules_that_no_model_relaxes_do_not(config):
+    assert "all.mols" not in relaxations(with_qm9(config, recipes=["painn"]))
+
+
+def test_the_store_s_molecules_go_by_the_name_that_property_models_give(config):
+    assert selected_data(resolve(config, models=False)) == "downstream"
+    config["data"]["own"] = config["data"]["downstream"]
+    config["property"]["data"] = "own"
+    named = resolve(config, models=False)
+    assert selected_data(named) == "own"
+    assert {one["data"] for one in relaxations(named).values()} == {"own"}
+    del config["data"]["downstream"]
+    assert selected_data(with_qm9(config)) == "own"
+
+
+@pytest.mark.parametrize("target", ["dipole", ["homo", "lumo"]])
+def test_any_target_of_the_data_is_predicted(config, target):
+    found = trainings(with_qm9(config, target=target))
+    assert found["property.random.painn"]["target"] == target
+
+
+def test_a_target_that_the_data_lack_is_named(config):
+    with pytest.raises(UserError, match=r"property.target: 'mols' has no target 'mass', only dip"):
+        with_qm9(config, target=["gap", "mass"])
