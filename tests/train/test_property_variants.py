@@ -85,7 +85,7 @@ def test_more_than_there_are_is_an_error(given, capsys):
 
 def test_a_share_is_of_whole_molecules(packed, tmp_path):
     def snapshots(**record):
-        return SNAPSHOTS.read(record, Inputs(tmp_path / "x.h5"))
+        return SNAPSHOTS.read(record | {"backbone": BACKBONE}, Inputs(tmp_path / "x.h5"))
 
     whole = snapshots()
     names = set(whole["train"].ids().tolist())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from force2geo.errors import UserError
 from force2geo.plan.trainings import lacking, same, trainings
 from force2geo.plan.variants import (
     FORCE2PROP,
@@ -35,7 +34,8 @@ def files_of(config: dict[str, Any], asked: dict[str, Variant]) -> dict[str, str
 
     Predictions stand beside metrics, which tables name; both are their inputs.
     """
-    target(config)
+    if not isinstance(target(config), str):
+        return {}
     ids = same(trainings(config))
     files = {}
     for label, variant in asked.items():
@@ -64,20 +64,19 @@ def label(split: str, row: str) -> str:
     return f"{split}{BETWEEN}{row}"
 
 
-def target(config: dict[str, Any]) -> str:
-    """Return what property models predict; `UserError` where that is several things at once."""
-    found = config["property"].get("target", "gap")
-    if not isinstance(found, str):
-        raise UserError(
-            f"property.target: {', '.join(found)} at once; tables and figures of property models "
-            "show one target, and others under property.targets"
-        )
+def target(config: dict[str, Any]) -> str | list[str]:
+    """Return what property models predict: one target, or several at once, which no table shows."""
+    found: str | list[str] = config["property"].get("target", "gap")
     return found
 
 
 def about(config: dict[str, Any]) -> dict[str, str]:
     """Return what a table says of the data and what is predicted of it."""
-    return {"data": data_of(config)["from"], "target": target(config)}
+    found = target(config)
+    if isinstance(found, str):
+        return {"data": data_of(config)["from"], "target": found}
+    reason = "property.target names several, a table shows one: name the others under targets"
+    return {"data": data_of(config)["from"], "target": ", ".join(found), "reason": reason}
 
 
 def data_of(config: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +169,6 @@ def by_target(config: dict[str, Any]) -> dict[str, Any]:
     own = target(config)
     asked = {
         label(split, one): Variant(split, TARGETS_BY, None, {} if one == own else {"target": one})
-        for one in (own, *section["targets"])
+        for one in (*([own] if isinstance(own, str) else []), *section["targets"])
     }
     return {"files": files_of(config, asked), **about(config)}
