@@ -98,3 +98,4 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(seeds, spread):
 )  # fmt: skip
 def test_a_verdict_is_of_the_whole_interval(low, high, word):
     assert verdict(Pooled((low + high) / 2, low, high, 1, 10)) == word
+    assert verdict(Pooled((low + high) / 2, low, high, 1, 9)) == "not shown"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DRAWS = 2000
+_FEWEST = 10
 _AT_ONCE = 2_000_000  # numbers of a chunk of samples
 
 
@@ -72,7 +73,12 @@ def contrast(
 
 
 def verdict(found: Pooled) -> str:
-    """Say whether a difference that was predicted to be positive is, beyond chance."""
+    """Say whether a difference that was predicted to be positive is, beyond chance.
+
+    Of fewer than ten molecules a bootstrap knows nothing: nothing is shown by them.
+    """
+    if found.molecules < _FEWEST:
+        return "not shown"
     if found.low > 0:
         return "shown"
     return "opposite" if found.high < 0 else "not shown"
