@@ -4,6 +4,12 @@ def training_start(wildcards):
     return f"{RUN}/{training_path(config, start, 'model.pt')}" if start else []
 
 
+def training_baseline(wildcards):
+    """What a potential corrects."""
+    name = baseline_name(TRAININGS[wildcards.training])
+    return f"{RUN}/baseline/{name}.h5" if name else []
+
+
 def training_option(name):
     """An input that not every training has, as an option of the command."""
 
@@ -26,6 +32,7 @@ rule train:
             else []
         ),
         start=training_start,
+        baseline=training_baseline,
     output:
         model=f"{RUN}/train/{{training}}/model.pt",
         metrics=f"{RUN}/train/{{training}}/metrics.json",
@@ -47,8 +54,10 @@ rule train:
         selection=training_option("selection"),
         relaxed=training_option("relaxed"),
         start=training_option("start"),
+        baseline=training_option("baseline"),
     shell:
         # Where a training is tracked is no reason to train again, so that it is no parameter.
         "{params.command} train --settings {input.settings:q} --data {input.data:q}"
-        " {params.selection} {params.relaxed} {params.start} --tracking={TRACKING[uri]:q}"
+        " {params.selection} {params.relaxed} {params.start} {params.baseline}"
+        " --tracking={TRACKING[uri]:q}"
         " --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--selection", type=Path, help="selection, JSON, of molecules")
     parser.add_argument("--relaxed", type=Path, help="relaxations that the geometries are, HDF5")
+    parser.add_argument("--baseline", type=Path, help="what a potential is to correct, HDF5")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--tracking", default="", help="address of an MLflow server; none without")
     parser.add_argument("--experiment", default="force2geo", help="MLflow experiment")
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     source = objective.source
     for option, needed in (
         ("start", record.get("start")),
+        ("baseline", record.get("baseline")),
         ("relaxed", source.takes_paths(record)),
         ("selection", source.selects),
     ):
@@ -56,9 +58,9 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--{option}: {args.settings} {says} it")
     parts = selected(args.selection, record["split"]) if args.selection else None
     paths = _paths(args.relaxed) if args.relaxed else None
-    sets = source.read(record, Inputs(args.data, parts, paths))
+    sets = source.read(record, Inputs(args.data, parts, paths, args.baseline))
     record["tracking"] = {"uri": args.tracking, "experiment": args.experiment}
-    given = [args.data, args.selection, args.relaxed, args.start]
+    given = [args.data, args.selection, args.relaxed, args.baseline, args.start]
     inputs = [path for path in given if path is not None]
     train("train", objective, sets, record, inputs, args.out, args.start)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from force2geo.calculators.named import record_of
 from force2geo.plan.compared import compared
 from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import RECIPES
@@ -29,6 +30,8 @@ def model(config: dict[str, Any], name: str) -> dict[str, Any]:
 def _potential(config: dict[str, Any], section: dict[str, Any], data: str) -> dict[str, Any]:
     kept = {key: section[key] for key in (*_POTENTIAL, *_OPTIONAL) if key in section}
     data = section.get("data", data)
+    if section.get("baseline") is not None:
+        kept["baseline"] = record_of(section["baseline"])
     return {"objective": "energy_forces", "data": data, "seed": config["seed"], **kept}
 
 

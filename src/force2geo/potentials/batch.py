@@ -24,8 +24,9 @@ class Batch:
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
     `targets` by name, (B,) each, `displacement` (N,3) Å; where these are told from a baseline,
     what that one says: `baseline_energy` (B,) eV, `baseline_forces` (N,3) eV/Å. `identity` names
-    each molecule by a number where the caller will ask about it again on its way. `pairs` are the atoms that see each other
-    where the caller knows them; a network with another cutoff, or without them, finds its own. For
+    each molecule by a number where the caller will ask about it again on its way. `pairs` are the
+    atoms that see each other where the caller knows them; a network with another cutoff, or without
+    them, finds its own. For
     networks that look at the molecular graph, made by `bonds.with_bonds`: `bonds` (2,M) int64 their
     two atoms, each bond both ways, `bond_features` (M,3) and `atom_features` (N,9) int64.
     """

@@ -24,7 +24,8 @@ VERSION = 2  # with heads by name; 1 knew a potential's and a property model's a
 CORRECTS = 3  # as 2, of a network that corrects a baseline: who reads 2 alone must not take it
 READ = (1, VERSION, CORRECTS)
 UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom"}
-_APART = ("heads", "statistics", "domain", "baseline")  # of a network's config, places of their own in the file
+# Of a network's config, with places of their own in the file.
+_APART = ("heads", "statistics", "domain", "baseline")
 
 
 def save(network: Network, path: Path, provenance: dict[str, Any]) -> None:

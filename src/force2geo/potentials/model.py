@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Model:
     """A trained model that predicts for molecules.
 
-    `mean_energy` says that energies are means over atoms, as in published checkpoints. `baseline` is
-    what the network corrects, where it was trained so: energies and forces are then of both.
+    `mean_energy` says that energies are means over atoms, as in published checkpoints. `baseline`
+    is what the network corrects, where it was trained so: energies and forces are then of both.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Model:
         alone.baseline = None
         return alone
 
-    def evaluate(self, network: Network, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
+    def evaluate(self, network: Network, batch: Batch) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Return what `network`, in its precision, gives for a batch, with the baseline's share.
 
         See `potentials.baseline.evaluate`; every use of a potential comes here.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from force2geo.calculators.named import label
 from force2geo.errors import UserError
 from force2geo.train.molecules import molecules
 from force2geo.train.processes import device
@@ -28,12 +29,13 @@ class Inputs:
     """What a training is given beside its record.
 
     `data` is a file; `parts` are the CIDs of train, val and test; `paths` relaxations by CID,
-    (T,n,3) Å each.
+    (T,n,3) Å each; `baseline` is the file of what is to be corrected.
     """
 
     data: Path
     parts: Mapping[str, list[str]] | None = None
     paths: Mapping[str, np.ndarray] | None = None
+    baseline: Path | None = None
 
 
 class Source(ABC):
@@ -59,7 +61,14 @@ class PackedSnapshots(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
         """Return all to train on, and of the others those of the record's `judged_on`."""
-        return self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
+        snapshots = Snapshots.read(given.data, given.baseline)
+        if snapshots.baseline != (wanted := record.get("baseline")):
+            says = [label(one) if one else "none" for one in (wanted, snapshots.baseline)]
+            raise UserError(
+                f"{given.baseline or given.data}: the training's record has the baseline "
+                f"{says[0]}, the data {says[1]}"
+            )
+        return self.sets(_near(snapshots), record.get("judged_on"))
 
     def sets(self, snapshots: Snapshots, judged_on: str | None) -> dict[str, Snapshots]:
         """Return the parts of snapshots; validation and test of one source, of all when None."""

@@ -23,8 +23,8 @@ class PotentialCalculator(Calculator):
     """Total energy (eV) and forces (eV/Å) of a molecule.
 
     Periodic cells, and charges and multiplicities (`force2geo.molecular_state`) that the potential
-    was not trained on, are refused. A baseline's SCF starts from the calculator's last. Molecules of up to some hundred atoms are computed by one
-    thread, whatever torch's number of threads.
+    was not trained on, are refused. Molecules of up to some hundred atoms are computed by one
+    thread, whatever torch's number of threads. A baseline's SCF starts from its last.
     """
 
     implemented_properties = ("energy", "forces")
