@@ -160,10 +160,10 @@ class EnergyForces(Objective):
             found["force_rmse_baseline"] = 1e3 * (sums["square_baseline"] / (3 * atoms)) ** 0.5
         return found
 
-    def units(self, model: Network) -> dict[str, str]:
-        """Return the metrics' units."""
+    def units(self, model: Network | None) -> dict[str, str]:
+        """Return the metrics' units; without a model, of those that every potential has."""
         names = ["force_mae", "force_rmse", "force_rmse_vector", "force_rmse_zero"]
-        if model.config.get("baseline"):
+        if model is not None and model.config.get("baseline"):
             names.append("force_rmse_baseline")
         return {"energy_mae": "meV/atom"} | dict.fromkeys(names, "meV/Å")
 
