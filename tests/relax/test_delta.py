@@ -124,7 +124,7 @@ def test_the_command_relaxes_and_finishing_s_hessian_is_the_sum_s(checkpoint, et
         (row,) = model.predict(Atoms(atoms.numbers, atoms.positions))
         assert row["energy"] == pytest.approx(value, abs=1e-5)
     numbers, x = np.array([8, 1, 1]), starts(ethanol)[-1].positions
-    molecule = Molecule("w", numbers, x)
+    molecule = Molecule(numbers, x)
     slope, hessian = slope_and_hessian(molecule, of_model(model))
     atoms = Atoms(numbers, x, calculator=summed(model))
     np.testing.assert_allclose(slope, -atoms.get_forces(), atol=1e-5)

@@ -20,7 +20,8 @@ READ_BY = {
     "selection.json": {"data", "d_opt", "relax", "gather", "train"},
     "d_opt.json": {"relax", "gather"},
     "packed/benchmark.h5": {"train"},
-    "packed/pretrain.h5": {"train"},
+    "packed/pretrain.h5": {"train", "baseline"},
+    "baseline/pretrain.gfn2-xtb.h5": {"train"},
     "packed/downstream.h5": {"relax", "dft", "train", "judge"},
     "train/benchmark.painn/metrics.json": {"table", "figure"},
     "train/benchmark.schnet/metrics.json": {"table", "figure"},
@@ -54,7 +55,7 @@ TRAINED_ON = {
     "benchmark.schnet": {"packed/benchmark.h5"},
     "benchmark.painn": {"packed/benchmark.h5"},
     "pretrain": {"packed/pretrain.h5"},
-    "pretrain.published": {"packed/pretrain.h5"},
+    "pretrain.published": {"packed/pretrain.h5", "baseline/pretrain.gfn2-xtb.h5"},
     "property.random.painn": {"packed/downstream.h5", "selection.json"},
     "property.random.force2prop": {
         "packed/downstream.h5", "selection.json", "train/pretrain/model.pt",
@@ -122,6 +123,8 @@ def settings_of(rule, outputs):
     if rule == "data":
         (path,) = outputs
         return f"data/{path.removeprefix('packed/').removesuffix('.h5')}"
+    if rule == "baseline":
+        return "baseline/pretrain.gfn2-xtb"
     if rule == "relax":
         (path,) = outputs
         return path.rpartition("/")[0]
