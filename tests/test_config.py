@@ -24,8 +24,8 @@ from force2geo.dft.generate import Settings
 from force2geo.errors import UserError
 from force2geo.files import code_version
 from force2geo.plan import trainings as plan
-from force2geo.plan.compared import compared
 from force2geo.plan.baselines import baselines, name_of
+from force2geo.plan.compared import compared
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS
 from force2geo.plan.trainings import trainings
