@@ -13,9 +13,11 @@ from force2geo.train.recipes import RECIPES
 Error = Literal["mae", "mse", "rmse", "huber"]
 Source = Literal["dft_1st", "dft_2nd", "dft_points", None]
 if TYPE_CHECKING:
-    Recipe = Usual = str
+    Recipe = str
+    Usual = str
 else:
-    Recipe, Usual = Literal[tuple(RECIPES)], Literal[tuple(SHORT)]
+    Recipe = Literal[tuple(RECIPES)]
+    Usual = Literal[tuple(SHORT)]
 _CORRECTED = (
     "calculator whose energies and forces the network corrects, wherever it is used; none where it "
     "is left out"

@@ -12,6 +12,8 @@ from force2geo.calculators.pool import Pool, Task
 from force2geo.potentials.batch import one_by_one
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from force2geo.calculators.pool import Asked
@@ -34,7 +36,7 @@ class Baseline:
 
     def start(self, batch: Batch) -> Asked:
         """Ask about the molecules of a batch, and return before they are computed."""
-        names = batch.identity or [None] * batch.size
+        names: Sequence[int | None] = batch.identity or [None] * batch.size
         molecules = zip(one_by_one(batch), names, strict=True)
         return self.pool.start([Task(*molecule, name) for molecule, name in molecules])
 
