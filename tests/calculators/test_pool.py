@@ -193,6 +193,8 @@ def test_a_worker_survives_an_interrupt_and_ends_with_its_pool():
     pool.start([task]).result()
     (pid,) = processes(pool)
     os.kill(pid, signal.SIGINT)
-    assert pool.start([task]).result().energies[0] == 4.5 and processes(pool) == [pid]
+    time.sleep(0.5)
+    assert pool.start([task]).result().energies[0] == 4.5
+    assert processes(pool) == [pid] and pool._workers[0].process.poll() is None
     del pool
     assert not alive(pid)

@@ -59,12 +59,19 @@ def test_predictions_are_the_sum_in_any_company(model, molecules):
         (alone,) = model.predict(atoms)
         assert alone["energy"] == pytest.approx(row["energy"], abs=1e-10)
         np.testing.assert_allclose(alone["forces"], row["forces"], atol=1e-10)
-    single = model.predict(molecules, dtype="float32")
-    for row, exact in zip(single, together, strict=True):
-        assert row["forces"].dtype == np.float32
-        # The baseline was not computed at rounded positions: its forces would be off by 1e-5.
-        assert abs(row["energy"] - exact["energy"]) < 1e-5
-        np.testing.assert_allclose(row["forces"], exact["forces"], atol=3e-6)
+
+
+def test_the_baseline_is_computed_where_atoms_are_not_where_they_are_rounded_to(model, molecules):
+    far = [atoms.copy() for atoms in molecules]
+    for atoms in far:
+        atoms.translate(1000.3)  # float32 knows places there to 3e-5 Å, forces then to 1e-3
+    network = model.network_alone()
+    exact, bare = model.predict(molecules), network.predict(molecules)
+    rounded, bare_rounded = (one.predict(far, dtype="float32") for one in (model, network))
+    for rows in zip(exact, bare, rounded, bare_rounded, strict=True):
+        whole, own, whole_rounded, own_rounded = (row["forces"] for row in rows)
+        assert whole_rounded.dtype == np.float32
+        np.testing.assert_allclose(whole_rounded - own_rounded, whole - own, atol=1e-5)
 
 
 def test_forces_are_the_slope_of_the_sum_and_the_energy_knows_no_place(model, ethanol):
