@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from force2geo.calculators.named import record_of
-from force2geo.calculators.pool import Task
+from force2geo.calling.named import record_of
+from force2geo.calling.pool import Task
 from force2geo.potentials.batch import collate
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import Potential

@@ -8,7 +8,7 @@ from ase.md.verlet import VelocityVerlet
 from tblite.ase import TBLite
 
 import force2geo
-from force2geo.calculators.named import record_of
+from force2geo.calling.named import record_of
 from force2geo.errors import UserError
 from force2geo.potentials.batch import collate
 from force2geo.potentials.checkpoint import save

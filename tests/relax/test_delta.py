@@ -10,7 +10,7 @@ from ase.optimize import BFGS
 from tblite.ase import TBLite
 
 import force2geo
-from force2geo.calculators.named import record_of
+from force2geo.calling.named import record_of
 from force2geo.cli import main
 from force2geo.dft.hessian import slope_and_hessian
 from force2geo.dft.points import Molecule

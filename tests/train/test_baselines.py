@@ -9,7 +9,7 @@ import torch
 from test_runs import POTENTIAL
 
 import force2geo
-from force2geo.calculators.named import record_of
+from force2geo.calling.named import record_of
 from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.train import runs

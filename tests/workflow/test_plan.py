@@ -125,6 +125,9 @@ def settings_of(rule, outputs):
         return f"data/{path.removeprefix('packed/').removesuffix('.h5')}"
     if rule == "baseline":
         return "baseline/pretrain.gfn2-xtb"
+    if rule == "finish":
+        (table,) = (path for path in outputs if path.endswith(".csv"))
+        return table.removesuffix(".csv")
     if rule == "relax":
         (path,) = outputs
         return path.rpartition("/")[0]

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     """Compute the baseline."""
     import h5py
 
-    from force2geo.calculators.named import record_of
+    from force2geo.calling.named import record_of
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import reading, record_provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from force2geo.calculators.named import SHORT
+from force2geo.calling.named import SHORT
 from force2geo.config.calculator import ByCalculator
 from force2geo.settings import LEFT_OUT, limits, setting
 from force2geo.train.recipes import RECIPES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from force2geo.calculators.named import label
+from force2geo.calling.named import label
 from force2geo.plan.trainings import trainings
 
 

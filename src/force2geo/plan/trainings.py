@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from force2geo.calculators.named import record_of
+from force2geo.calling.named import record_of
 from force2geo.plan.compared import compared
 from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import RECIPES

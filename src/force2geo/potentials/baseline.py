@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from force2geo.calculators.named import label, record_of
-from force2geo.calculators.pool import Pool, Task
+from force2geo.calling.named import label, record_of
+from force2geo.calling.pool import Pool, Task
 from force2geo.potentials.batch import one_by_one
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from force2geo.calculators.pool import Asked
+    from force2geo.calling.pool import Asked
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.models import Network
 

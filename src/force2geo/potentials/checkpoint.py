@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from force2geo.calculators.named import record_of
+from force2geo.calling.named import record_of
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.devices import choose_device

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from force2geo.calculators.called import CHARGE, MULTIPLICITY, Called, import_calculator, said
+from force2geo.calling.called import CHARGE, MULTIPLICITY, Called, import_calculator, said
 from force2geo.errors import UserError
 from force2geo.molecular_state import signed
 from force2geo.potentials.batch import one_by_one

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from force2geo.calculators.named import label
+from force2geo.calling.named import label
 from force2geo.errors import UserError
 from force2geo.train.molecules import molecules
 from force2geo.train.processes import device

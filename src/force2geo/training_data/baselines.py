@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from force2geo.calculators.pool import Pool, Task
+from force2geo.calling.pool import Pool, Task
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, known_hash, reading, write_json
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from force2geo.calculators.pool import Asked
+    from force2geo.calling.pool import Asked
 
 _BLOCK = 512  # snapshots asked about at once
 _BYTES = {"energy": 8, "forces": 12}

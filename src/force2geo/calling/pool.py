@@ -27,7 +27,7 @@ from force2geo.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_START = "from force2geo.calculators.worker import main; main({}, {})"
+_START = "from force2geo.calling.worker import main; main({}, {})"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _HOMES = 1 << 17  # molecules of which it is known which worker they are at
 _PATIENCE = 2.0  # seconds for a worker to end by itself

@@ -5,9 +5,9 @@ import pytest
 from ase import Atoms
 from tblite.ase import TBLite
 
-from force2geo.calculators import tight_binding
-from force2geo.calculators.tight_binding import TightBinding, takes
-from force2geo.calculators.worker import Shared, opened
+from force2geo.calling import tight_binding
+from force2geo.calling.tight_binding import TightBinding, takes
+from force2geo.calling.worker import Shared, opened
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from ase import Atoms
 from tblite.ase import TBLite
 
-from force2geo.calculators.named import label, record_of
-from force2geo.calculators.pool import Pool, Task, _shares
+from force2geo.calling.named import label, record_of
+from force2geo.calling.pool import Pool, Task, _shares
 from force2geo.errors import UserError
 from force2geo.files import alive
 from toy_baselines import WELLS, energy
@@ -152,7 +152,7 @@ SCRIPT = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
-from force2geo.calculators.pool import Pool, Task
+from force2geo.calling.pool import Pool, Task
 pool = Pool({"calculator": "toy_baselines:Wells", "options": {}}, 2)
 pool.start([Task(np.array([1]), np.zeros((1, 3)))] * 2).result()
 print(*(worker.process.pid for worker in pool._workers.values()), flush=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from force2geo.calculators import tight_binding
-from force2geo.calculators.called import Called, import_calculator, said
+from force2geo.calling import tight_binding
+from force2geo.calling.called import Called, import_calculator, said
 from force2geo.errors import UserError
 
 
