@@ -164,13 +164,18 @@ if how == "interrupted":
     time.sleep(60)
 if how == "forked" and not os.fork():
     sys.exit()
+if how == "left to a child":
+    if os.fork():
+        os._exit(0)
+    os.close(1), os.close(2)
+    time.sleep(30)
 if how == "forked":
     os.wait()
     print(pool.start([Task(np.array([1]), np.ones((1, 3)))]).result().energies[0], flush=True)
 """
 
 
-@pytest.mark.parametrize("how", ["ends", "killed", "interrupted", "forked"])
+@pytest.mark.parametrize("how", ["ends", "killed", "interrupted", "forked", "left to a child"])
 def test_no_worker_outlives_its_caller_however_that_ends(how, repository):
     """A script without a guard, too: none of it runs in a worker."""
     environment = os.environ | {"PYTHONPATH": f"{repository}/src:{repository}/tests"}

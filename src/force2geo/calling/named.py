@@ -9,7 +9,7 @@ from force2geo.errors import UserError
 from force2geo.files import hash_value
 
 # What an SCF leaves open of GFN2-xTB's forces is 5e-4 eV/Å with the accuracy that tblite takes
-# itself, 5e-6 with this one, for a fifth more time.
+# itself, 5e-6 with this one, for a third to a half more time.
 _ACCURACY = 0.01
 _TBLITE = "tblite.ase:TBLite"
 

@@ -1,7 +1,9 @@
 """tblite's methods without the calculator between: each molecule's SCF starts from its last.
 
-A fifth to a third of the time of `tblite.ase:TBLite`, whose numbers these are, goes into what
+An eighth to a third of the time of `tblite.ase:TBLite`, whose numbers these are, goes into what
 nobody asked for here; and it, made once for many molecules, would start one's SCF from another's.
+Of 9 to 19 atoms an SCF that goes on from the last step's takes two thirds to three quarters of the
+time of one that starts anew.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from force2geo.calling import tight_binding
 from force2geo.calling.called import Called, import_calculator, said
 from force2geo.errors import UserError
 
+_LOOK = 5.0  # seconds between looks for the parent
+
 
 class Shared:
     """One calculator for all molecules, which starts anew at each that is another."""
@@ -78,6 +80,9 @@ def main(descriptor: int, parent: int) -> None:
         return
     while True:
         try:
+            while not connection.poll(_LOOK):
+                if os.getppid() != parent:  # one forked from it may still hold the socket
+                    return
             molecules = connection.recv()
             found = answer(calculator, molecules)
             if os.getppid() != parent:
