@@ -72,6 +72,7 @@ SHOWN = {
     "tables/table2.csv": {f"train/benchmark.{n}/metrics.json" for n in ("painn", "schnet")},
     "tables/table3.csv": {
         *(f"judged/d_opt{n}.csv" for n in ("", ".GFN2-xTB", ".DFT", ".published")),
+        *(f"{kind}/d_opt.GFN2-xTB.finished.csv" for kind in ("judged", "finish")),
         "train/pretrain/metrics.json", "train/pretrain.published/metrics.json",
     },
     "tables/table11.csv": {"train/property.random.geometry_force2geo.noise=0.05/metrics.json"},
