@@ -22,6 +22,8 @@ from force2geo.config import (
 )
 from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
+from force2geo.plan.baselines import baselines
+from force2geo.plan.baselines import name_of as baseline_name
 from force2geo.plan.data import data_set_needs, learns_from_store, published_files, selects
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import (
@@ -65,6 +67,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
 TRAININGS = trainings(config)
+BASELINES = baselines(config)
 RELAXATIONS = relaxations(config)
 FINISHES = finishes(config)
 # Those that DFT judges.
@@ -108,6 +111,7 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/baseline.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/relax.smk"
 include: "workflow/rules/finish.smk"

@@ -25,6 +25,7 @@ from force2geo.dft.generate import Settings
 from force2geo.errors import UserError
 from force2geo.files import code_version
 from force2geo.plan import trainings as plan
+from force2geo.plan.baselines import baselines, name_of
 from force2geo.plan.compared import compared
 from force2geo.plan.relaxations import relaxations
 from force2geo.plan.shown import KINDS
@@ -164,6 +165,22 @@ def test_charge_states_are_packed_as_the_config_says(config):
             {"compare": {"x": {"calculator": "ase.calculators.lj:LennardJone"}}},
             "compare.x.calculator: the module 'ase.calculators.lj' has no 'LennardJone'",
         ),
+        (
+            {"pretrain": {"baseline": "gfn9"}},
+            "pretrain.baseline: 'gfn9', not one of gfn2-xtb, gfn1-xtb",
+        ),
+        (
+            {"pretrain": {"baseline": {"calculator": "nowhere:Thing"}}},
+            "pretrain.baseline: no module 'nowhere' is installed",
+        ),
+        (
+            {"benchmark": {"baseline": {"calculator": "ase:Atoms", "options": {"charge": 1}}}},
+            "benchmark.baseline: calculator 'ase:Atoms': its options name a charge, which is each",
+        ),
+        (
+            {"compare": {"x": {"model": SMALL, "training": {"baseline": {"options": {}}}}}},
+            "compare.x.training.baseline.calculator: missing",
+        ),
         ({"models": {"painn": {"lmax": 2}}}, "models.painn: backbone painn: it takes no 'lmax'"),
         ({"models": {"x": {"cutoff": 1.0}}}, "models.x: backbone: unknown name 'x', choose one"),
         ({"tables": ["table2", "table99"]}, "tables: there is no table 'table99', only "),
@@ -244,6 +261,8 @@ def everything(config):
         ({"data": {"other": {"from": "pubchemqcr", "as": "molecules", "split": "d_opt"}}}, set()),
         ({"pretrain": {"data": "benchmark"}}, {"train/pretrain", "seen"}),
         ({"pretrain": {"epochs": 7}}, {"train/pretrain"}),
+        ({"pretrain": {"baseline": "gfn2-xtb"}}, {"train/pretrain"}),
+        ({"pretrain": {"baseline": None}}, set()),
         ({"property": {"noise": 0.2}},
          {f"train/property.{split}.geometry_{name}" for split in ("random", "scaffold")
           for name in ("rdkit", "hf", "force2geo")}),
@@ -496,6 +515,26 @@ def test_another_recipe_is_pretraining_but_for_what_it_says(config):
     )
     assert mine["epochs"] == 3 and mine["backbone"] == {"name": "painn", **model}
     assert plain | {"epochs": 3, "backbone": mine["backbone"]} == mine
+
+
+def test_a_baseline_is_computed_once_of_each_data_set(config):
+    config["benchmark"] |= {"backbones": ["painn", "schnet"], "baseline": "gfn1-xtb"}
+    config["pretrain"]["baseline"] = "gfn2-xtb"
+    emt = {"calculator": "ase.calculators.emt:EMT"}
+    for name, value in (("none", None), ("same", "gfn2-xtb"), ("emt", emt)):
+        config["compare"][name] = {"model": dict(SMALL), "training": {"baseline": value}}
+    found = baselines(resolve(config, models=False))
+    emt_name = next(name for name in found if "EMT" in name)
+    assert set(found) == {"benchmark.gfn1-xtb", "pretrain.gfn2-xtb", emt_name}
+    assert stage_settings(config, f"baseline/{emt_name}") == {
+        "data": "pretrain", "baseline": emt | {"options": {}},
+    }  # fmt: skip
+    records = trainings(config)
+    assert "baseline" not in records["pretrain.none"]
+    same, own = records["pretrain.same"], records["pretrain"]
+    assert same["baseline"] == own["baseline"] == found["pretrain.gfn2-xtb"]["baseline"]
+    assert own["baseline"]["options"]["method"] == "GFN2-xTB"
+    assert name_of(records["benchmark.painn"]) == "benchmark.gfn1-xtb" and not name_of({})
 
 
 def test_shards_are_archives_or_folders_of_logs_or_generated(tmp_path):

@@ -23,6 +23,7 @@ COMMANDS = {
     "seen": "what a potential learns from, to be kept out of other sets' tests",
     "datasets": "list the data sets there are, with source, licence and settings",
     "data": "a data set's snapshots or molecules to one HDF5 file",
+    "baseline": "a calculator's energies and forces of packed snapshots, to be corrected",
     "backbones": "list the networks there are, with source, licence and parameters",
     "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",

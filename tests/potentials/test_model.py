@@ -323,7 +323,7 @@ def test_what_is_wrong_with_a_checkpoint_is_said_in_one_line(tmp_path, capsys):
     config = whole["config"]
     strange = config | {"backbone": config["backbone"] | {"lmax": 1}}
     for content, message in (
-        (whole | {"version": 9}, "checkpoint version 9, this reads 1 and 2"),
+        (whole | {"version": 9}, "checkpoint version 9, this reads 1, 2, 3"),
         ({k: v for k, v in whole.items() if k != "config"}, "a checkpoint without config"),
         (whole | {"state_dict": lacking}, "a potential without heads.energy.references"),
         (whole | {"state_dict": state | {"x": torch.zeros(1)}}, "a potential with unknown x"),

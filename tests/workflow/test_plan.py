@@ -20,7 +20,8 @@ READ_BY = {
     "selection.json": {"data", "d_opt", "relax", "gather", "train"},
     "d_opt.json": {"relax", "gather"},
     "packed/benchmark.h5": {"train"},
-    "packed/pretrain.h5": {"train"},
+    "packed/pretrain.h5": {"train", "baseline"},
+    "baseline/pretrain.gfn2-xtb.h5": {"train"},
     "packed/downstream.h5": {"relax", "dft", "train", "judge"},
     "train/benchmark.painn/metrics.json": {"table", "figure"},
     "train/benchmark.schnet/metrics.json": {"table", "figure"},
@@ -55,7 +56,7 @@ TRAINED_ON = {
     "benchmark.schnet": {"packed/benchmark.h5"},
     "benchmark.painn": {"packed/benchmark.h5"},
     "pretrain": {"packed/pretrain.h5"},
-    "pretrain.published": {"packed/pretrain.h5"},
+    "pretrain.published": {"packed/pretrain.h5", "baseline/pretrain.gfn2-xtb.h5"},
     "property.random.painn": {"packed/downstream.h5", "selection.json"},
     "property.random.force2prop": {
         "packed/downstream.h5", "selection.json", "train/pretrain/model.pt",
@@ -72,6 +73,7 @@ SHOWN = {
     "tables/table2.csv": {f"train/benchmark.{n}/metrics.json" for n in ("painn", "schnet")},
     "tables/table3.csv": {
         *(f"judged/d_opt{n}.csv" for n in ("", ".GFN2-xTB", ".DFT", ".published")),
+        *(f"{kind}/d_opt.GFN2-xTB.finished.csv" for kind in ("judged", "finish")),
         "train/pretrain/metrics.json", "train/pretrain.published/metrics.json",
     },
     "tables/table11.csv": {
@@ -126,6 +128,11 @@ def settings_of(rule, outputs):
     if rule == "data":
         (path,) = outputs
         return f"data/{path.removeprefix('packed/').removesuffix('.h5')}"
+    if rule == "baseline":
+        return "baseline/pretrain.gfn2-xtb"
+    if rule == "finish":
+        (table,) = (path for path in outputs if path.endswith(".csv"))
+        return table.removesuffix(".csv")
     if rule == "relax":
         (path,) = outputs
         return path.rpartition("/")[0]

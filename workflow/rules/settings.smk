@@ -9,6 +9,7 @@ rule settings:
             for stage in [
                 *STAGES,
                 *(f"data/{name}" for name in config["data"]),
+                *(f"baseline/{name}" for name in BASELINES),
                 *(f"train/{name}" for name in TRAININGS),
                 *(f"relax/{name}" for name in RELAXATIONS),
                 *(f"finish/{name}" for name in FINISHES),

@@ -16,6 +16,12 @@ def tests_may_be_seen(wildcards):
     return "split" in record and not selects(config, record["data"]) and learns_from_store(config)
 
 
+def training_baseline(wildcards):
+    """What a potential corrects."""
+    name = baseline_name(TRAININGS[wildcards.training])
+    return f"{RUN}/baseline/{name}.h5" if name else []
+
+
 def training_option(name):
     """An input that not every training has, as an option of the command."""
 
@@ -39,6 +45,7 @@ rule train:
         ),
         start=training_start,
         seen=lambda wildcards: f"{RUN}/seen.json" if tests_may_be_seen(wildcards) else [],
+        baseline=training_baseline,
     output:
         model=f"{RUN}/train/{{training}}/model.pt",
         metrics=f"{RUN}/train/{{training}}/metrics.json",
@@ -61,8 +68,10 @@ rule train:
         relaxed=training_option("relaxed"),
         start=training_option("start"),
         seen=training_option("seen"),
+        baseline=training_option("baseline"),
     shell:
         # Where a training is tracked is no reason to train again, so that it is no parameter.
         "{params.command} train --settings {input.settings:q} --data {input.data:q}"
-        " {params.selection} {params.relaxed} {params.start} {params.seen}"
-        " --tracking={TRACKING[uri]:q} --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"
+        " {params.selection} {params.relaxed} {params.start} {params.seen} {params.baseline}"
+        " --tracking={TRACKING[uri]:q}"
+        " --experiment {TRACKING[experiment]:q} --out {output.model:q} > {log:q} 2>&1"

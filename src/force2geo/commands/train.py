@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seen", type=Path, help="molecules that their tests do without, JSON of force2geo seen"
     )
     parser.add_argument("--relaxed", type=Path, help="relaxations that the geometries are, HDF5")
+    parser.add_argument("--baseline", type=Path, help="what a potential is to correct, HDF5")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--tracking", default="", help="address of an MLflow server; none without")
     parser.add_argument("--experiment", default="force2geo", help="MLflow experiment")
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
     source = objective.source
     for option, needed in (
         ("start", record.get("start")),
+        ("baseline", record.get("baseline")),
         ("relaxed", source.takes_paths(record)),
         ("selection", source.selects and not own_splits(args.data)),
     ):
@@ -65,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
     if args.seen and (parts is not None or not source.selects):
         raise UserError("--seen: it is for molecules with splits of their own")
     seen = frozenset(selected(args.seen, "skeletons")) if args.seen else None
-    sets = source.read(record, Inputs(args.data, parts, paths, seen))
+    sets = source.read(record, Inputs(args.data, parts, paths, seen, args.baseline))
     record["tracking"] = {"uri": args.tracking, "experiment": args.experiment}
-    given = [args.data, args.selection, args.relaxed, args.start, args.seen]
+    given = [args.data, args.selection, args.relaxed, args.baseline, args.start, args.seen]
     inputs = [path for path in given if path is not None]
     train("train", objective, sets, record, inputs, args.out, args.start)
 

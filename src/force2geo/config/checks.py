@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from force2geo.calling.named import record_of
 from force2geo.config.stages import shard_sources
 from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
@@ -121,10 +122,30 @@ def _compared(config: dict[str, Any]) -> None:
     for name in compared(config, "training"):
         if "pretrain" not in config:
             raise UserError(f"config: compare.{name}.training: there is no pretrain to differ from")
+    for key, training in (
+        ("benchmark", config.get("benchmark", {})),
+        ("pretrain", config.get("pretrain", {})),
+        *(
+            (f"compare.{name}.training", config["compare"][name]["training"])
+            for name in compared(config, "training")
+        ),
+    ):
+        if training.get("baseline") is not None:
+            _calculator(f"{key}.baseline", training["baseline"])
     for name in compared(config, "calculator"):
         wrong = missing_import(config["compare"][name]["calculator"])
         if wrong:
             raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _calculator(key: str, value: str | dict[str, Any]) -> None:
+    """Check a baseline: its options, and that what it names is installed."""
+    try:
+        record = record_of(value)
+    except UserError as error:
+        raise UserError(f"config: {key}: {error}") from None
+    if wrong := missing_import(record["calculator"]):
+        raise UserError(f"config: {key}: {wrong}")
 
 
 def _data(config: dict[str, Any], files: bool) -> None:

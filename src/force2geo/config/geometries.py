@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from force2geo.config.calculator import ByCalculator
 from force2geo.config.training import Model, Otherwise
 from force2geo.settings import setting
 
@@ -35,14 +36,6 @@ class Relax:
         (),
         distinct=True,
     )
-
-
-@dataclass(frozen=True)
-class ByCalculator:
-    """Any ASE calculator."""
-
-    calculator: str = setting("what makes it, MODULE:NAME", matches=r"^[\w.]+:\w+$")
-    options: dict[str, Any] = setting("what it is called with", {})
 
 
 @dataclass(frozen=True)

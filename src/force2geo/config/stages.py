@@ -11,6 +11,7 @@ from force2geo.errors import UserError
 from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
+from force2geo.plan.baselines import baselines
 from force2geo.plan.data import data_settings, selects, stages_together
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
@@ -109,12 +110,15 @@ def _sources(code: str) -> str:
 def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
-    `data/NAME` is a data set, `train/NAME` a training, `relax/NAME` a relaxation, `finish/NAME`
-    one that goes on with DFT, `table/NAME` and `figure/NAME` what one is made of.
+    `data/NAME` is a data set, `baseline/NAME` what trainings correct, `train/NAME` a training,
+    `relax/NAME` a relaxation, `finish/NAME` one that goes on with DFT, `table/NAME` and
+    `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
         return trainings(config)[name]
+    if stage == "baseline":
+        return baselines(config)[name]
     if stage == "data":
         return data_settings(config, name, list(shard_sources(config)))
     if stage in KINDS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from force2geo.calling.named import SHORT
+from force2geo.config.calculator import ByCalculator
 from force2geo.settings import LEFT_OUT, limits, setting
 from force2geo.train.recipes import RECIPES, USUAL
 
@@ -12,8 +14,14 @@ Error = Literal["mae", "mse", "rmse", "huber"]
 Source = Literal["dft_1st", "dft_2nd", "dft_points", None]
 if TYPE_CHECKING:
     Recipe = str
+    Usual = str
 else:
     Recipe = Literal[tuple(RECIPES)]
+    Usual = Literal[tuple(SHORT)]
+_CORRECTED = (
+    "calculator whose energies and forces the network corrects, wherever it is used; none where it "
+    "is left out"
+)
 # The model's settings: `backbone`, its name, and what that backbone takes.
 Model = dict[str, Any]
 
@@ -155,6 +163,7 @@ class Benchmark:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    baseline: Usual | ByCalculator | None = setting(_CORRECTED, LEFT_OUT)
     data: str = setting("name of the snapshots, under `data`", "benchmark")
 
 
@@ -177,6 +186,7 @@ class Pretrain:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    baseline: Usual | ByCalculator | None = setting(_CORRECTED, LEFT_OUT)
     data: str = setting("name of the snapshots, under `data`", "pretrain")
 
 
@@ -198,6 +208,7 @@ class Otherwise:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
+    baseline: Usual | ByCalculator | None = setting(_CORRECTED, LEFT_OUT)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from force2geo.calling.named import record_of
 from force2geo.plan.compared import compared
 from force2geo.plan.variants import SWEPT, Variant, potential_of, scratch, variants
 from force2geo.potentials.unimported import missing
@@ -28,6 +29,8 @@ def model(config: dict[str, Any], name: str) -> dict[str, Any]:
 def _potential(config: dict[str, Any], section: dict[str, Any], data: str) -> dict[str, Any]:
     kept = {key: section[key] for key in (*_POTENTIAL, *_OPTIONAL) if key in section}
     data = section.get("data", data)
+    if section.get("baseline") is not None:
+        kept["baseline"] = record_of(section["baseline"])
     return {"objective": "energy_forces", "data": data, "seed": config["seed"], **kept}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from force2geo.potentials.pairs import Pairs
 
@@ -22,8 +22,11 @@ class Batch:
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
-    `targets` by name, (B,) each, `displacement` (N,3) Å. `pairs` are the atoms that see each other
-    where the caller knows them; a network with another cutoff, or without them, finds its own. For
+    `targets` by name, (B,) each, `displacement` (N,3) Å; where these are told from a baseline,
+    what that one says: `baseline_energy` (B,) eV, `baseline_forces` (N,3) eV/Å. `identity` names
+    each molecule by a number where the caller will ask about it again on its way. `pairs` are the
+    atoms that see each other where the caller knows them; a network with another cutoff, or without
+    them, finds its own. For
     networks that look at the molecular graph, made by `bonds.with_bonds`: `bonds` (2,M) int64 their
     two atoms, each bond both ways, `bond_features` (M,3) and `atom_features` (N,9) int64.
     """
@@ -36,6 +39,9 @@ class Batch:
     forces: Tensor | None = None
     targets: dict[str, Tensor] = field(default_factory=dict)
     displacement: Tensor | None = None
+    baseline_energy: Tensor | None = None
+    baseline_forces: Tensor | None = None
+    identity: list[int] | None = None
     pairs: Pairs | None = None
     charge: Tensor | None = None
     multiplicity: Tensor | None = None
@@ -96,6 +102,17 @@ def collate(
         molecule=torch.repeat_interleave(torch.arange(len(numbers)), counts),
         ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
     )
+
+
+def one_by_one(batch: Batch) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
+    """Yield each molecule's atomic numbers (n,), positions (n,3) Å, charge and multiplicity."""
+    counts = batch.atoms_per_molecule.tolist()
+    charges = [0] * len(counts) if batch.charge is None else batch.charge.tolist()
+    spins = [1] * len(counts) if batch.multiplicity is None else batch.multiplicity.tolist()
+    numbers = batch.atomic_numbers.cpu().split(counts)
+    positions = batch.positions.detach().cpu().split(counts)
+    for z, x, charge, spin in zip(numbers, positions, charges, spins, strict=True):
+        yield z.numpy(), x.double().numpy(), charge, spin
 
 
 def spans(starts: Tensor, counts: Tensor) -> Tensor:

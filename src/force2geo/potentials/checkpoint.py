@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from force2geo.calling.named import record_of
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.devices import choose_device
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
 
 FORMAT = "force2geo-checkpoint"
 VERSION = 2  # with heads by name; 1 knew a potential's and a property model's alone
-READ = (1, VERSION)
+CORRECTS = 3  # as 2, of a network that corrects a baseline: who reads 2 alone must not take it
+READ = (1, VERSION, CORRECTS)
 UNITS = {"length": "angstrom", "energy": "eV", "forces": "eV/angstrom"}
-_APART = ("heads", "statistics", "domain")  # of a network's config, places of their own in the file
+# Of a network's config, with places of their own in the file.
+_APART = ("heads", "statistics", "domain", "baseline")
 
 
 def save(network: Network, path: Path, provenance: dict[str, Any]) -> None:
     """Write a checkpoint, whole or not at all."""
     targets = {name: head["unit"] for name, head in network.config["heads"].items()}
+    baseline = network.config.get("baseline")
     with atomic_path(path) as part:
         torch.save(
             {
                 "format": FORMAT,
-                "version": VERSION,
+                "version": VERSION if baseline is None else CORRECTS,
+                **({} if baseline is None else {"baseline": baseline}),
                 "config": {k: v for k, v in network.config.items() if k not in _APART},
                 "heads": network.config["heads"],
                 "statistics": _statistics(network),
@@ -97,17 +102,19 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 def _load_own(path: Path, content: dict[str, Any], device: str) -> Model:
     version = content.get("version")
     if version not in READ:
-        known = " and ".join(map(str, READ))
+        known = ", ".join(map(str, READ))
         raise UserError(f"{path}: checkpoint version {version}, this reads {known}")
     needed = {"config", "state_dict", "provenance"}
-    if version == VERSION:
+    if version >= VERSION:
         needed |= {"heads", "statistics", "dtype"}
+    if version == CORRECTS:
+        needed.add("baseline")
     missing = needed - set(content)
     if missing:
         raise UserError(f"{path}: a checkpoint without {', '.join(sorted(missing))}")
     config = dict(content["config"])
     dtype = None
-    if version == VERSION:
+    if version >= VERSION:
         config["heads"] = content["heads"]
         if content["statistics"].get("network") is not None:
             config["statistics"] = content["statistics"]["network"]
@@ -118,6 +125,8 @@ def _load_own(path: Path, content: dict[str, Any], device: str) -> Model:
             raise UserError(f"{path}: dtype '{content['dtype']}' is neither float32 nor float64")
     try:
         network = build_model(config)
+        if version == CORRECTS:
+            network.config["baseline"] = record_of(content["baseline"])
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     if config.pop("kind", None) == "property":  # there was no other target then

@@ -11,6 +11,7 @@ import torch
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.molecular_state import signed
+from force2geo.potentials.baseline import Baseline, evaluate
 from force2geo.potentials.batch import by_size, collate
 from force2geo.potentials.domain import Domain
 from force2geo.potentials.inputs import all_as_atoms, check_all, why_not_finite
@@ -18,10 +19,12 @@ from force2geo.potentials.registry import named
 from force2geo.potentials.threads import FEW_ATOMS, share, threads_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ase import Atoms
 
+    from force2geo.potentials.batch import Batch
     from force2geo.potentials.interfaces.calculator import PotentialCalculator
     from force2geo.potentials.interfaces.torch_sim_model import TorchSimPotential
     from force2geo.potentials.models import Network
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 class Model:
     """A trained model that predicts for molecules.
 
-    `mean_energy` says that energies are means over atoms, as in published checkpoints.
+    `mean_energy` says that energies are means over atoms, as in published checkpoints. `baseline`
+    is what the network corrects, where it was trained so: energies and forces are then of both.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Model:
         self.device = device
         self.mean_energy = mean_energy
         self._in_dtype: dict[torch.dtype, Network] = {}
+        record = network.config.get("baseline")
+        self.baseline = None if record is None else Baseline(record)
 
     def __repr__(self) -> str:
         config, backbone = self.network.config, self.network.config["backbone"]
@@ -63,6 +69,7 @@ class Model:
         return "\n".join(
             [
                 f"{self.network.kind}: {name}, {size}, cutoff {self.network.backbone.cutoff:g} Å",
+                *([f"corrects: {self.baseline}"] if self.baseline else []),
                 *([f"predicts: {', '.join(targets)}"] if targets else []),
                 f"elements: {' '.join(elements) or 'not recorded'}",
                 f"level of theory{whose}: {', '.join(levels)}",
@@ -92,12 +99,26 @@ class Model:
                 self._in_dtype[wanted] = copy.deepcopy(self.network).to(wanted)
         return self._in_dtype[wanted]
 
+    def network_alone(self) -> Model:
+        """Return the model without its baseline: a correction, not a potential."""
+        alone = copy.copy(self)
+        alone.baseline = None
+        return alone
+
+    def evaluate(self, network: Network, batch: Batch) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """Return what `network`, in its precision, gives for a batch, with the baseline's share.
+
+        See `potentials.baseline.evaluate`; every use of a potential comes here.
+        """
+        return evaluate(network, self.baseline, batch)
+
     def predict(
         self,
         molecules: Any,
         batch_atoms: int = 2048,
         dtype: str | torch.dtype | None = None,
         totals: bool = False,
+        identities: Sequence[int] | None = None,
     ) -> list[dict[str, Any]]:
         """Return one dict per molecule, in the order given; a list also of one molecule.
 
@@ -112,7 +133,9 @@ class Model:
         its mean over atoms and its forces are the negative gradient of that mean; `totals` turns
         both into those of the whole molecule, n times as large. Forces know no constraints. `dtype`
         computes in another precision than the weights were saved in; `batch_atoms` bounds the
-        memory. On a CPU torch's threads share the molecules; a few atoms are computed by one.
+        memory. On a CPU torch's threads share the molecules; a few atoms are computed by one. Who
+        asks about the same molecules again and again gives each a number, always the same one, as
+        `identities`: a baseline's SCF then starts from its last.
 
         `UserError` names the place of a molecule that the model cannot answer for: an element or
         charge it never saw, a periodic cell, positions or predictions that are no numbers.
@@ -125,17 +148,19 @@ class Model:
         total = int(sizes.sum())
         threads = self.sharers(len(frames), total)
 
-        def compute(chosen: np.ndarray) -> list[dict[str, Any]]:
-            return self._rows(network, [frames[i] for i in chosen], states[chosen], totals)
+        def compute(chosen: np.ndarray) -> list[tuple[dict[str, Any], str]]:
+            named = None if identities is None else [identities[i] for i in chosen]
+            return self._rows(network, [frames[i] for i in chosen], states[chosen], totals, named)
 
         batches = by_size(sizes, max(1, min(batch_atoms, total) // threads))
         with threads_for(total):
             found = share(compute, batches, threads)
         results: list[dict[str, Any]] = [{} for _ in frames]
         for chosen, rows in zip(batches, found, strict=True):
-            for index, row in zip(chosen, rows, strict=True):
+            for index, (row, why) in zip(chosen, rows, strict=True):
                 if not all(np.isfinite(value).all() for value in row.values()):
-                    raise UserError(f"molecule {index}: {why_not_finite(frames[index])}")
+                    why = f"{self.baseline}: {why}" if why else why_not_finite(frames[index])
+                    raise UserError(f"molecule {index}: {why}")
                 results[index] = row | ({"atoms": frames[index]} if given[index][1] else {})
         return results
 
@@ -151,20 +176,23 @@ class Model:
         frames: list[Atoms],
         states: np.ndarray,
         totals: bool,
-    ) -> list[dict[str, Any]]:
-        """Return what the network gives for a batch, molecule by molecule."""
+        identities: list[int] | None,
+    ) -> list[tuple[dict[str, Any], str]]:
+        """Return what is predicted for a batch, molecule by molecule, or why nothing is."""
         kind = next(network.parameters()).dtype
-        batch = collate([m.numbers for m in frames], [m.positions for m in frames], kind)
+        exact = torch.float64 if self.baseline else kind
+        batch = collate([m.numbers for m in frames], [m.positions for m in frames], exact)
         if (states != (0, 1)).any():
             batch.charge, batch.multiplicity = torch.from_numpy(states).unbind(1)
-        output = network(batch.to(self.device))
+        batch.identity = identities
+        output, reasons = self.evaluate(network, batch.to(self.device))
         values = {key: value.cpu().numpy() for key, value in output.items()}
         rows = _by_molecule(network, values, batch.ptr.numpy())
         for row, atoms in zip(rows, frames, strict=True):
             row.pop("binding", None)
             if self.mean_energy and not totals and "energy" in row:
                 row |= {"energy": row["energy"] / len(atoms), "forces": row["forces"] / len(atoms)}
-        return rows
+        return list(zip(rows, reasons, strict=True))
 
     def known_elements(self) -> set[int]:
         """Return the atomic numbers of the training set; all that fit where it is not known."""

@@ -116,6 +116,7 @@ class _Active:
             self.ptr,
             charge=self.charge,
             multiplicity=self.multiplicity,
+            identity=[run.identity for run in self.runs],
         )
 
     def padded(self, forces: Tensor) -> Tensor:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from ase import Atoms
 from torch import Tensor
 
+from force2geo.calling.called import CHARGE, MULTIPLICITY, Called, import_calculator, said
 from force2geo.errors import UserError
 from force2geo.molecular_state import signed
+from force2geo.potentials.batch import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from force2geo.potentials.checkpoint import Model
     from force2geo.relax.batched import Evaluate
     from force2geo.relax.relaxation import Relaxation
-
-# What calculators call a charge (e) and a multiplicity (2S+1).
-_CHARGE, _MULTIPLICITY = ("charge",), ("multiplicity", "mult", "spin_multiplicity")
 
 
 @dataclass
@@ -93,76 +90,38 @@ def of_model(model: Model, dtype: str = "float64") -> Evaluate:
     if model.network.kind != "potential":
         raise UserError("relax: the checkpoint is a property model, give a potential")
     network = model.in_dtype(dtype)
-    kind = next(network.parameters()).dtype
 
-    def evaluate(batch: Batch) -> tuple[Tensor, Tensor]:
-        batch.positions = batch.positions.to(kind)
-        output = network(batch)
-        return output["energy"], output["forces"]
+    def evaluate(batch: Batch) -> Any:
+        output, reasons = model.evaluate(network, batch)
+        found = output["energy"], output["forces"]
+        return found if model.baseline is None else (*found, reasons)
 
     return evaluate
 
 
-class CalledCalculator:
+class CalledCalculator(Called):
     """An ASE calculator, called for one molecule after the other.
 
     What it raises for a molecule is that molecule's end and no other's: numbers that are none, and
-    the error's text. Charge and multiplicity are set as its parameters where it has such, and
-    always stand in `Atoms.info`, and as initial charges and moments.
+    the error's text.
     """
 
     def __init__(self, calculator: Calculator) -> None:
-        self.calculator = calculator
-        known = {**getattr(calculator, "default_parameters", {}), **_parameters(calculator)}
-        self._charge = next((key for key in _CHARGE if key in known), None)
-        self._multiplicity = next((key for key in _MULTIPLICITY if key in known), None)
+        super().__init__(calculator)
         self._known: dict[tuple[int, int], str] = {}
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor, list[str]]:
         """Return energies (B,) eV, forces (N,3) eV/Å and reasons (B,) where there are none."""
-        counts = batch.atoms_per_molecule.tolist()
-        neutral = [0] * len(counts), [1] * len(counts)
-        charges = neutral[0] if batch.charge is None else batch.charge.tolist()
-        multiplicities = neutral[1] if batch.multiplicity is None else batch.multiplicity.tolist()
-        energies = np.full(len(counts), np.nan)
-        forces, reasons = [], [""] * len(counts)
-        pieces = zip(
-            batch.atomic_numbers.cpu().split(counts),
-            batch.positions.cpu().split(counts),
-            charges,
-            multiplicities,
-            strict=True,
-        )
-        for index, (numbers, positions, *state) in enumerate(pieces):
-            own = np.full(positions.shape, np.nan)
+        energies = np.full(batch.size, np.nan)
+        forces, reasons = [], [""] * batch.size
+        for index, molecule in enumerate(one_by_one(batch)):
+            own = np.full(molecule[1].shape, np.nan)
             try:
-                atoms = self._atoms(numbers.numpy(), positions.numpy(), *state)
-                own = atoms.get_forces()
-                energies[index] = atoms.get_potential_energy()
+                energies[index], own = self.compute(*molecule)
             except Exception as error:  # of any program, in any way
-                self.calculator.reset()
-                reasons[index] = " ".join(f"{type(error).__name__}: {error}".split())
+                reasons[index] = said(error)
             forces.append(own)
         return torch.from_numpy(energies), torch.from_numpy(np.concatenate(forces)), reasons
-
-    def _atoms(
-        self, numbers: np.ndarray, positions: np.ndarray, charge: int, multiplicity: int
-    ) -> Atoms:
-        atoms = Atoms(numbers, positions)
-        atoms.info |= {"charge": charge, "multiplicity": multiplicity, "spin": multiplicity}
-        first = np.arange(len(numbers)) == 0
-        if charge:
-            atoms.set_initial_charges(np.where(first, float(charge), 0.0))
-        if multiplicity > 1:
-            atoms.set_initial_magnetic_moments(np.where(first, multiplicity - 1.0, 0.0))
-        wanted = {self._charge: charge, self._multiplicity: multiplicity}
-        has = _parameters(self.calculator)
-        changed = {key: value for key, value in wanted.items() if key and has.get(key) != value}
-        if changed:
-            self.calculator.reset()  # else some begin anew with the molecule before
-            self.calculator.set(**changed)
-        atoms.calc = self.calculator
-        return atoms
 
     def refusal(self, run: Relaxation) -> str:
         """Return why the calculator cannot take a molecule's charge or spin, nothing if it can.
@@ -174,10 +133,10 @@ class CalledCalculator:
             electrons = int(run.atomic_numbers.sum())
             lowest, neutral = 1 + (electrons - run.charge) % 2, 1 + electrons % 2
             name, same = type(self.calculator).__name__, None
-            if run.charge and not self._charge:
+            if run.charge and not self.charge:
                 same = self._same(run, state, (0, neutral))
                 reason = f"{name} takes no charge (here {signed(run.charge)})"
-            elif run.multiplicity != lowest and not self._multiplicity:
+            elif run.multiplicity != lowest and not self.multiplicity:
                 same = self._same(run, state, (run.charge, lowest))
                 reason = f"{name} takes no multiplicity (here {run.multiplicity})"
             if same is None:  # nothing to find out, or not from this molecule
@@ -190,7 +149,7 @@ class CalledCalculator:
         energies = []
         for state in (one, other):
             try:
-                atoms = self._atoms(run.atomic_numbers, run.positions, *state)
+                atoms = self.atoms(run.atomic_numbers, run.positions, *state)
                 energies.append(float(atoms.get_potential_energy()))
             except Exception:  # the relaxation will tell why
                 energies.append(float("nan"))
@@ -198,30 +157,9 @@ class CalledCalculator:
         return None if np.isnan(energies).all() else energies[0] == energies[1]
 
 
-def _parameters(calculator: Calculator) -> dict[str, Any]:
-    return dict(getattr(calculator, "parameters", None) or {})
-
-
 def of_calculator(calculator: Calculator) -> CalledCalculator:
     """Return an ASE calculator as what a relaxation asks."""
     return CalledCalculator(calculator)
-
-
-def import_calculator(name: str, options: dict[str, Any]) -> Calculator:
-    """Return the ASE calculator at an import path, `tblite.ase:TBLite` say, made with options."""
-    module, _, attribute = name.partition(":")
-    if not (module and attribute):
-        raise UserError(f"calculator '{name}': give MODULE:CLASS, tblite.ase:TBLite say")
-    try:
-        made = getattr(import_module(module), attribute)(**options)
-    except UserError:
-        raise
-    except Exception as error:  # of any package, in any way
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"calculator '{name}': {text}") from error
-    if not hasattr(made, "get_potential_energy"):
-        raise UserError(f"calculator '{name}': this is no ASE calculator")
-    return made
 
 
 def state_by_options(
@@ -233,11 +171,11 @@ def state_by_options(
     """
     electrons = int(numbers.sum())
     lowest = 1 + (electrons - charge) % 2
-    named = next((int(options[key]) for key in _CHARGE if options.get(key) is not None), charge)
+    named = next((int(options[key]) for key in CHARGE if options.get(key) is not None), charge)
     if charge not in (0, named):
         return charge, multiplicity, f"charge {signed(charge)}, but the options say {signed(named)}"
     same = multiplicity if named == charge else 1 + (electrons - named) % 2
-    spin = next((int(options[key]) for key in _MULTIPLICITY if options.get(key) is not None), same)
+    spin = next((int(options[key]) for key in MULTIPLICITY if options.get(key) is not None), same)
     if multiplicity not in (lowest, spin):
         return named, multiplicity, f"multiplicity {multiplicity}, but the options say {spin}"
     return named, spin, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ class Relaxation:
     are the longest of a frame's forces; `steps` have been taken; `place` is its own among others;
     `charge` in e and `multiplicity` are of the whole molecule. Coordinates that are `fixed` (n,3)
     do not move, and their forces are zero. `bonds` (k,2) are the atoms bonded where that is known;
-    distances at the start tell otherwise.
+    distances at the start tell otherwise. `identity` is this process's own name for it.
 
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
     the molecule is another one in the end, or is none, `bonds changed` or `dissociated`; `refused`
@@ -46,6 +47,7 @@ class Relaxation:
     stationary: bool = False
     fixed: np.ndarray | None = None
     bonds: np.ndarray | None = None
+    identity: int = field(default_factory=itertools.count().__next__, repr=False, compare=False)
 
     @property
     def paths(self) -> tuple[list[Any], ...]:

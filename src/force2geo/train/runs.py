@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from force2geo.calling.named import label
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
 from force2geo.potentials import checkpoint
@@ -19,6 +20,7 @@ from force2geo.train.history import EpochTable
 from force2geo.train.judging import predict_all
 from force2geo.train.memory import keep_freed_memory, peak_memory
 from force2geo.train.processes import device, is_first_process
+from force2geo.train.snapshots import Snapshots
 from force2geo.train.tracking import MLflowTracking
 from force2geo.train.unfinished import discard
 
@@ -135,9 +137,12 @@ def train(
     if start is not None:
         begun = checkpoint.load(start).network
         objective.check_start(begun, str(start))
+        _check_baseline(begun, sets["train"], str(start))
         # What is recorded is what is trained.
         settings = settings | {"backbone": begun.config["backbone"]}
     learnt, backbone = sets["train"], settings["backbone"]
+    if settings.get("baseline") and "energy" not in objective.heads():
+        raise UserError(f"{stage}: its objective has no energy that could correct a baseline")
     known = objective.statistics(learnt, backbone) if begun is None else begun.statistics
     model = Network(backbone, objective.heads(), known)
     seen = learnt.seen()
@@ -153,6 +158,15 @@ def train(
     used = {"train": learnt, **judged}
     _say_left_out(used)
     _run(stage, model, objective, used, settings, inputs, target)
+
+
+def _check_baseline(start: Network, train: Any, path: str) -> None:
+    """Raise `UserError` where a potential would go on with labels told from another baseline."""
+    if start.kind != "potential" or not isinstance(train, Snapshots):
+        return  # of another's features anything may be learnt
+    says = [label(one) if one else "none" for one in (start.config.get("baseline"), train.baseline)]
+    if says[0] != says[1]:
+        raise UserError(f"{path}: its baseline is {says[0]}, that of the data {says[1]}")
 
 
 def _take_over(model: Network, start: Network) -> None:

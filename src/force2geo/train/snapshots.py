@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
-from force2geo.files import reading
+from force2geo.files import known_hash, reading
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.training_data.packed import COLUMNS, SPLITS
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 1_000_000
-_USED = tuple(name for name in COLUMNS if name != "cid")
+_FAILED = "the baseline finds no energy"
+_USED = tuple(name for name in COLUMNS if name not in ("cid", "charge", "multiplicity"))
+_CORRECTED = ("baseline_energy", "baseline_forces")
 
 
 @dataclass
@@ -32,6 +35,9 @@ class Snapshots:
     (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,); `cid` (S,) as bytes.
     `charge_states` are the pairs (charge, multiplicity) in the file, `levels` its levels of theory,
     the most frequent first; `left_out` says why snapshots of a part are not used, and how many.
+    With a `baseline` (a calculator's record) batches and compositions have what is left of energies
+    and forces without `baseline_energy` (S,) and `baseline_forces` (N,3); `failed` (F,) are the
+    snapshots that have none.
     """
 
     ptr: Tensor
@@ -47,10 +53,17 @@ class Snapshots:
     charge_states: list[list[int]]
     levels: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    baseline: dict[str, Any] | None = None
+    baseline_energy: Tensor | None = None
+    baseline_forces: Tensor | None = None
+    failed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     @classmethod
-    def read(cls, path: Path) -> Snapshots:
-        """Map a packed file; every snapshot is in use. Pages are read when they are needed."""
+    def read(cls, path: Path, baseline: Path | None = None) -> Snapshots:
+        """Map a packed file; every snapshot is in use. Pages are read when they are needed.
+
+        `baseline` is a file of `training_data/baselines.py`; `UserError` where it is of others.
+        """
         with reading(path, "packed snapshots, HDF5"), h5py.File(path, "r") as file:
             columns: dict[str, Any] = {
                 name: torch.from_numpy(_mapped(path, file[name])) for name in _USED
@@ -67,6 +80,7 @@ class Snapshots:
             cid=cid,
             charge_states=states,
             levels=levels,
+            **({} if baseline is None else _baseline(path, baseline)),
         )
 
     def to(self, device: torch.device | str) -> Snapshots:
@@ -76,7 +90,8 @@ class Snapshots:
     @property
     def bytes(self) -> int:
         """Size of all columns."""
-        return sum(getattr(self, name).nbytes for name in _USED)
+        held = (getattr(self, name) for name in (*_USED, *_CORRECTED))
+        return sum(column.nbytes for column in held if column is not None)
 
     def where(self, split: str, source: str | None = None) -> Snapshots:
         """Return the snapshots of a split and, when given, of one source; arrays are shared."""
@@ -84,7 +99,10 @@ class Snapshots:
         if source is not None:
             code = self.sources.index(source) if source in self.sources else -1
             keep &= self.source[self.rows] == code
-        return replace(self, rows=self.rows[keep])
+        rows = self.rows[keep]
+        without = torch.isin(rows, self.failed.to(rows.device))
+        lost = {_FAILED: int(without.sum())} if without.any() else {}
+        return replace(self, rows=rows[~without], left_out=self.left_out | lost)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,6 +127,7 @@ class Snapshots:
             "elements": self.elements(),
             "charge_states": self.charge_states,
             "levels": self.levels,
+            **({} if self.baseline is None else {"baseline": self.baseline}),
         }
 
     def known_to(self, seen: dict[str, Any]) -> Snapshots:
@@ -136,13 +155,20 @@ class Snapshots:
         rows = self.rows[torch.from_numpy(indices).to(self.rows.device)]
         atoms, counts = self._atoms(rows)
         numbers = torch.arange(len(rows), device=rows.device)
+        energy, forces = self.energy[rows], self.forces[atoms]
+        below = pulls = None
+        if self.baseline_energy is not None and self.baseline_forces is not None:
+            below, pulls = self.baseline_energy[rows], self.baseline_forces[atoms]
+            energy, forces = energy - below, forces - pulls
         return Batch(
             atomic_numbers=self.atomic_numbers[atoms].long(),
             positions=self.positions[atoms],
             molecule=torch.repeat_interleave(numbers, counts, output_size=len(atoms)),
             ptr=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
-            energy=self.energy[rows],
-            forces=self.forces[atoms],
+            energy=energy,
+            forces=forces,
+            baseline_energy=below,
+            baseline_forces=pulls,
         )
 
     def _atoms(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +185,10 @@ class Snapshots:
             atoms, counts = self._atoms(rows)
             cell = torch.repeat_interleave(width * torch.arange(len(rows)).to(counts), counts)
             found = torch.bincount(cell + self.atomic_numbers[atoms], minlength=width * len(rows))
-            yield found.view(-1, width).double().cpu(), self.energy[rows].cpu()
+            energy = self.energy[rows]
+            if self.baseline_energy is not None:
+                energy = energy - self.baseline_energy[rows]
+            yield found.view(-1, width).double().cpu(), energy.cpu()
 
     def elements(self) -> list[int]:
         """Return the atomic numbers in use, ascending."""
@@ -181,6 +210,19 @@ def unseen(found: Tensor, strange: Tensor) -> dict[str, int]:
         for element, count in zip(strange.nonzero()[:, 0].tolist(), counts, strict=True)
         if count
     }
+
+
+def _baseline(data: Path, path: Path) -> dict[str, Any]:
+    """Return the columns of a baseline's file and what it is of; `UserError` if of other data."""
+    with reading(path, "a baseline, HDF5"), h5py.File(path, "r") as file:
+        if file.attrs["data"] != known_hash(data):
+            raise UserError(f"{path}: the baseline of another file than {data}, compute it again")
+        return {
+            "baseline": json.loads(file.attrs["baseline"]),
+            "baseline_energy": torch.from_numpy(_mapped(path, file["energy"])),
+            "baseline_forces": torch.from_numpy(_mapped(path, file["forces"])),
+            "failed": torch.from_numpy(file["failed"][:]),
+        }
 
 
 def _mapped(path: Path, column: h5py.Dataset) -> np.ndarray:

@@ -3,8 +3,9 @@
 Datasets, S snapshots with N atoms in all: `ptr` (S+1,) where snapshots start, `atomic_numbers`
 (N,), `positions` (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV float64, `cid` (S,) the
 molecules' names, `source`
-(S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`. They lie contiguous and
-uncompressed, 25 bytes an atom and 34 a snapshot, so that a file larger than memory can be mapped.
+(S,) index into the attribute `sources`, `split` (S,) index into `SPLITS`, `charge` (S,) in e and
+`multiplicity` (S,). They lie contiguous and
+uncompressed, 25 bytes an atom and 36 a snapshot, so that a file larger than memory can be mapped.
 The attribute `charge_states` (K,2) lists each charge and multiplicity that is in the file,
 `packed_levels` the levels of theory, the most frequent first; `levels` are those of the rows of
 `level_references` (L,101) eV, by which energies were moved to one scale.
@@ -40,6 +41,8 @@ COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "cid": ((), f"S{_NAME}"),
     "source": ((), "u1"),
     "split": ((), "u1"),
+    "charge": ((), "i1"),
+    "multiplicity": ((), "u1"),
     "ptr": ((), "i8"),
 }
 
@@ -92,6 +95,8 @@ class PackedWriter:
             "cid": np.full(count, name),
             "source": np.full(count, self.sources.index(source), dtype=np.uint8),
             "split": np.full(count, SPLITS.index(split), dtype=np.uint8),
+            "charge": np.full(count, state[0], dtype=np.int8),
+            "multiplicity": np.full(count, state[1], dtype=np.uint8),
             "ptr": self._atoms + atoms * np.arange(1, count + 1),
         }
         self._write(values)

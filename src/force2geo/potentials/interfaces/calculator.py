@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from ase.calculators.calculator import Calculator, all_changes
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
     from force2geo.potentials.model import Model
 
+_IDENTITIES = itertools.count(-1, -1)  # relaxations have those from nought on
+
 
 class PotentialCalculator(Calculator):
     """Total energy (eV) and forces (eV/Å) of a molecule.
 
     Periodic cells, and charges and multiplicities (`force2geo.molecular_state`) that the potential
     was not trained on, are refused. Molecules of up to some hundred atoms are computed by one
-    thread, whatever torch's number of threads.
+    thread, whatever torch's number of threads. A baseline's SCF starts from its last.
     """
 
     implemented_properties = ("energy", "forces")
@@ -31,6 +34,7 @@ class PotentialCalculator(Calculator):
             raise UserError("calculator: the checkpoint is a property model, not a potential")
         super().__init__()
         self.model, self.dtype = model, dtype
+        self._identities = [next(_IDENTITIES)]
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Return what has changed since the last calculation; ASE does not look at `info`."""
@@ -47,5 +51,7 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """Compute energy and forces."""
         super().calculate(atoms, properties, system_changes)
-        (found,) = self.model.predict(self.atoms, dtype=self.dtype, totals=True)
+        (found,) = self.model.predict(
+            self.atoms, dtype=self.dtype, totals=True, identities=self._identities
+        )
         self.results = {"energy": found["energy"], "forces": found["forces"]}

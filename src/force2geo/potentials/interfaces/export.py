@@ -37,10 +37,16 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     first < second (P,) int64 each; it gives energies (B+1,) eV float64, the last of no molecule
     and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
     two pairs on. The package's metadata name `cutoff`, and `elements` and `charge_states` that it
-    was trained on and does not check. `UserError` for a property model, and without a C++ compiler.
+    was trained on and does not check. `UserError` for a property model, for a network that
+    corrects a baseline, and without a C++ compiler.
     """
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
+    if model.baseline is not None:
+        raise UserError(
+            f"export: the network corrects {model.baseline}, which a compiled package cannot call; "
+            "Model.network_alone() is the correction alone, which it can hold"
+        )
     _check_compiler()
     network = copy.deepcopy(model.in_dtype(dtype)).requires_grad_(False)
     kind, device = next(network.parameters()).dtype, model.device

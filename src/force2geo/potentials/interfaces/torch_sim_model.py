@@ -48,10 +48,13 @@ class TorchSimPotential(ModelInterface):
         charge, multiplicity = self._states(state, numbers)
         counts = torch.bincount(molecule, minlength=state.n_systems)
         ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        positions = state.positions.to(self._dtype)
-        batch = Batch(numbers, positions, molecule, ptr, charge=charge, multiplicity=multiplicity)
+        x = state.positions
+        batch = Batch(numbers, x, molecule, ptr, charge=charge, multiplicity=multiplicity)
         with threads_for(len(numbers)):
-            output = self.network(batch)
+            output, reasons = self.model.evaluate(self.network, batch)
+        for place, why in enumerate(reasons):
+            if why:
+                raise UserError(f"torch-sim: system {place}: {self.model.baseline}: {why}")
         return {"energy": output["energy"], "forces": output["forces"]}
 
     def _states(self, state: Any, numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ class EnergyForces(Objective):
     Settings = EnergyForcesSettings
     source = SNAPSHOTS
     monitor = "force_rmse"
-    per_atom = frozenset({"forces", "forces_true"})
+    per_atom = frozenset({"forces", "forces_true", "forces_baseline"})
     settings: EnergyForcesSettings
 
     @classmethod
@@ -102,16 +102,26 @@ class EnergyForces(Objective):
         return {"loss": loss, "energy": energy.detach(), "force": force.detach()}
 
     def predict(self, model: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return predicted and true energies (B,) eV and forces (N,3) eV/Å, and `atoms` (B,)."""
+        """Return predicted and true energies (B,) eV and forces (N,3) eV/Å, and `atoms` (B,).
+
+        Where a baseline is corrected they are of the whole, which `forces_baseline` is part of.
+        """
         assert batch.energy is not None and batch.forces is not None
         output = model(batch)
-        return {
-            "energy": output["energy"],
+        energy, forces = output["energy"], output["forces"].detach()
+        found = {
+            "energy": energy,
             "energy_true": batch.energy,
-            "forces": output["forces"].detach(),
+            "forces": forces,
             "forces_true": batch.forces,
             "atoms": batch.atoms_per_molecule,
         }
+        below, pulls = batch.baseline_energy, batch.baseline_forces
+        if below is None or pulls is None:
+            return found
+        whole = {"energy": below, "energy_true": below, "forces": pulls, "forces_true": pulls}
+        found |= {key: found[key] + value for key, value in whole.items()}
+        return found | {"forces_baseline": pulls}
 
     def sums(self, model: Any, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return sums of errors and of their squares, and what they are sums over."""
@@ -124,26 +134,37 @@ class EnergyForces(Objective):
             "force": total(difference.abs()),
             "square": total(difference**2),
             "square_true": total(found["forces_true"].double() ** 2),
+            **(
+                {"square_baseline": total((found["forces_baseline"] - found["forces_true"]) ** 2)}
+                if "forces_baseline" in found
+                else {}
+            ),
         }
 
     def metrics(self, sums: dict[str, float]) -> dict[str, float]:
         """Return `energy_mae` in meV/atom, `force_mae`, `force_rmse` and others in meV/Å.
 
-        Those of forces are over the components; `force_rmse_zero` is that of predicting zero, and
+        Those of forces are over the components; `force_rmse_zero` is that of predicting zero,
+        `force_rmse_baseline` that of the baseline alone, where there is one, and
         `force_rmse_vector` is over atoms' vectors (Force2Geo, eq. 6), √3 times as large.
         """
         atoms = sums["atoms"]
-        return {
+        found = {
             "energy_mae": 1e3 * sums["energy"] / sums["snapshots"],
             "force_mae": 1e3 * sums["force"] / (3 * atoms),
             "force_rmse": 1e3 * (sums["square"] / (3 * atoms)) ** 0.5,
             "force_rmse_vector": 1e3 * (sums["square"] / atoms) ** 0.5,
             "force_rmse_zero": 1e3 * (sums["square_true"] / (3 * atoms)) ** 0.5,
         }
+        if "square_baseline" in sums:
+            found["force_rmse_baseline"] = 1e3 * (sums["square_baseline"] / (3 * atoms)) ** 0.5
+        return found
 
-    def units(self, model: Network) -> dict[str, str]:
-        """Return the metrics' units."""
-        names = ("force_mae", "force_rmse", "force_rmse_vector", "force_rmse_zero")
+    def units(self, model: Network | None) -> dict[str, str]:
+        """Return the metrics' units; without a model, of those that every potential has."""
+        names = ["force_mae", "force_rmse", "force_rmse_vector", "force_rmse_zero"]
+        if model is not None and model.config.get("baseline"):
+            names.append("force_rmse_baseline")
         return {"energy_mae": "meV/atom"} | dict.fromkeys(names, "meV/Å")
 
 

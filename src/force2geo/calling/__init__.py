@@ -1,0 +1,1 @@
+"""ASE calculators, called for molecules: in this process or in workers that outlive a call."""
