@@ -57,13 +57,16 @@ def run(args: argparse.Namespace) -> None:
         ("start", record.get("start")),
         ("baseline", record.get("baseline")),
         ("relaxed", source.takes_paths(record)),
-        ("selection", source.selects and not own_splits(args.data)),
+        # What is wrong with a selection is told before the molecules are looked at.
+        ("selection", source.selects and (args.selection or not own_splits(args.data))),
     ):
         if bool(getattr(args, option)) != bool(needed):
             says = "needs" if needed else "takes no"
             raise UserError(f"--{option}: {args.settings} {says} it")
     parts = selected(args.selection, record["split"]) if args.selection else None
     paths = _paths(args.relaxed) if args.relaxed else None
+    if parts is not None and own_splits(args.data):
+        raise UserError(f"--selection: {args.data} has splits of its own")
     if args.seen and (parts is not None or not source.selects):
         raise UserError("--seen: it is for molecules with splits of their own")
     seen = frozenset(selected(args.seen, "skeletons")) if args.seen else None

@@ -94,7 +94,8 @@ def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
         return record | {"backbone": model(config, value)}
     if key == "denoising":
         # As many steps, of the same snapshots, as the potential has.
-        kept = {key: one for key, one in record.items() if key not in ("loss", "reference")}
+        dropped = ("loss", "reference", "baseline")
+        kept = {key: one for key, one in record.items() if key not in dropped}
         noise = config["property"]["denoising_noise"]
         return kept | {"objective": "denoising", "noise": noise}
     return record

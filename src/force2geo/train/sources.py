@@ -32,24 +32,16 @@ _GPU_SHARE = 0.6  # of a GPU's free memory that data may take; the rest is for b
 class Inputs:
     """What a training is given beside its record.
 
-<<<<<<< HEAD
     `data` is a file; `parts` are the CIDs of train, val and test, None where the file has its own;
     `paths` relaxations by CID, (T,n,3) Å each; `seen` the skeletons that tests do without, None for
-    any.
-=======
-    `data` is a file; `parts` are the CIDs of train, val and test; `paths` relaxations by CID,
-    (T,n,3) Å each; `baseline` is the file of what is to be corrected.
->>>>>>> baseline
+    any; `baseline` is the file of what is to be corrected.
     """
 
     data: Path
     parts: Mapping[str, list[str]] | None = None
     paths: Mapping[str, np.ndarray] | None = None
-<<<<<<< HEAD
     seen: frozenset[str] | None = None
-=======
     baseline: Path | None = None
->>>>>>> baseline
 
 
 class Source(ABC):
@@ -75,15 +67,11 @@ class PackedSnapshots(Source):
 
     def read(self, record: dict[str, Any], given: Inputs) -> dict[str, Snapshots]:
         """Return all to train on, and of the others those of the record's `judged_on`."""
-<<<<<<< HEAD
         if _looks_at_bonds(record):
             raise UserError(
                 f"{given.data}: snapshots have no bonds, and backbone {record['backbone']['name']} "
                 "looks at these alone; train it on molecules, for a property"
             )
-        sets = self.sets(_near(Snapshots.read(given.data)), record.get("judged_on"))
-        return sets | {"train": of_share(sets["train"], record.get("train_share"))}
-=======
         snapshots = Snapshots.read(given.data, given.baseline)
         if snapshots.baseline != (wanted := record.get("baseline")):
             says = [label(one) if one else "none" for one in (wanted, snapshots.baseline)]
@@ -91,8 +79,8 @@ class PackedSnapshots(Source):
                 f"{given.baseline or given.data}: the training's record has the baseline "
                 f"{says[0]}, the data {says[1]}"
             )
-        return self.sets(_near(snapshots), record.get("judged_on"))
->>>>>>> baseline
+        sets = self.sets(_near(snapshots), record.get("judged_on"))
+        return sets | {"train": of_share(sets["train"], record.get("train_share"))}
 
     def sets(self, snapshots: Snapshots, judged_on: str | None) -> dict[str, Snapshots]:
         """Return the parts of snapshots; validation and test of one source, of all when None."""
