@@ -194,7 +194,7 @@ def test_molecules_with_splits_of_their_own_need_no_selection(molecules, tmp_pat
         assert file["test/property_true"].tolist() == [2.0, 3.0]
     given = ["--settings", tmp_path / "s.json", "--data", path, "--out", tmp_path / "m.pt"]
     for record, more, said in (
-        (PROPERTY, ["--selection", selection], "takes no it"),
+        (PROPERTY, ["--selection", selection], "c.h5 has splits of its own"),
         (PROPERTY | {"split": "scaffold"}, [],
          "c.h5: has no split 'scaffold' of its own, only random"),
         (PROPERTY | {"geometry": "mmff"}, [], "c.h5: no geometry 'mmff', only dft, hf, rdkit"),
