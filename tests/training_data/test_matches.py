@@ -169,7 +169,8 @@ def waters(tmp_path):
 
 def test_a_killed_packing_goes_on_and_gives_the_same_file(waters):
     folder, command, where = waters
-    with subprocess.Popen(command, **where) as process:
+    # One worker: of two the second may be done with the rest before the first has begun.
+    with subprocess.Popen([*command[:-1], "1"], **where) as process:
         for _ in range(600):
             if (folder / ".w.h5.unfinished/0.npz").exists() and (folder / "waits").exists():
                 break
