@@ -49,6 +49,17 @@ def asked(tmp_path):
     })  # fmt: skip
 
 
+def test_the_title_names_other_data_than_the_papers(asked, tmp_path):
+    assert table2.build(asked, tmp_path).title == "Backbones on the subset S, validation set"
+    table = table2.build(asked | {"data": "rMD17"}, tmp_path)
+    assert table.title == "Backbones on rMD17, validation set"
+    assert "Published numbers are those of the subset S." in table.notes
+    section = {"data": "mine", "backbones": [], "seeds": [7]}
+    for name, data in (("rmd17", {"data": "rMD17"}), ("pubchemqcr", {})):
+        config = {"seed": 7, "benchmark": section, "data": {"mine": {"from": name}}}
+        assert table2.request(config) == {"files": {}, "lacking": {}} | data
+
+
 def test_cells_are_means_over_seeds_with_their_deviations(asked, tmp_path):
     table = table2.build(asked, tmp_path)
     painn = table.rows["PaiNN"]
