@@ -79,7 +79,9 @@ def plan(folder, change=None, without=()):
 def relaxed_pieces(folder, change):
     """The pieces of relaxations that a dry run would make, within the run's folder."""
     text = run_snakemake(folder, "-n", change=change)
-    return set(re.findall(r"^ +output: results/mini/relax/(.+/.+)$", text, re.MULTILINE))
+    return set(
+        re.findall(r"^ +output: results/mini/relax/([^/\s,]+/[^/\s,]+)$", text, re.MULTILINE)
+    )
 
 
 @pytest.fixture(scope="session")

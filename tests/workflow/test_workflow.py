@@ -113,7 +113,7 @@ def test_a_whole_subset_s_pieces_wait_for_the_selection(finished, planned_pieces
 @pytest.mark.parametrize(
     ("without", "stages"),
     [
-        ([("compare", "GFN2-xTB")], {"table", "report"}),
+        ([("compare", "GFN2-xTB"), ("finish",)], {"table", "report"}),
         # Data sets and trainings of other sections are as they were.
         ([("benchmark",), ("tables",), ("figures",)], {"report"}),
     ],
