@@ -115,7 +115,7 @@ def published_network(path: Path, model: Any) -> torch.nn.Module:
     network, _ = builder.published(data, types.SimpleNamespace(published=path))
     ours = model.network.state_dict()
     with torch.no_grad():
-        for name, value in convert(network.state_dict())[1].items():
+        for name, value in model.network.renamed(convert(network.state_dict())[1]).items():
             value.copy_(ours[name])
     return network.double().eval()
 
