@@ -112,6 +112,13 @@ def test_the_command_goes_to_hartree_focks_minimum(tmp_path, monkeypatch):
     assert int(one["gradients"]) == water.steps
     assert (other["status"], other["gradients"]) == ("not begun", "0")
     assert read_relaxed(tmp_path / "out.h5").cids == ["000000962", "000000963"]
+    # The limit is the record's: of the same points two are all that may be asked for.
+    (tmp_path / "record.json").write_text(json.dumps(record | {"max_gradients": 2}))
+    assert not main(call)
+    one, _ = csv.DictReader((tmp_path / "table.csv").open())
+    assert (one["status"], one["gradients"]) == ("gradient limit", "2")
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    assert not main(call)
     # Called again it asks for nothing: points are there.
     monkeypatch.setattr(pool, "run_limited", None)
     with h5py.File("out.h5") as file:
