@@ -87,7 +87,11 @@ SHOWN = {
 @pytest.fixture(scope="module")
 def jobs(checkout, snakemake):
     """Return `[(rule, inputs, outputs)]` of a whole run, paths within its results."""
-    text = snakemake(checkout, "-nF", change={"select": {"test_sets": ["held.csv"]}})
+    return jobs_in(snakemake(checkout, "-nF", change={"select": {"test_sets": ["held.csv"]}}))
+
+
+def jobs_in(text):
+    """Return `[(rule, inputs, outputs)]` that a dry run prints, paths within its results."""
 
     def paths(body, key):
         found = re.search(rf"^ +{key}: (.*)$", body, re.MULTILINE)
@@ -156,6 +160,19 @@ def test_every_training_reads_what_its_record_names(jobs):
             name = settings_of(rule, outputs).removeprefix("train/")
             made[name] = {path for path in inputs if not path.startswith("settings/")}
     assert made == TRAINED_ON
+
+
+def test_a_finish_reads_the_relaxation_and_the_checkpoint_that_relaxed(checkout, snakemake):
+    change = {"finish": {"potentials": ["Force2Geo", "GFN2-xTB"]}}
+    made = {}
+    for rule, inputs, outputs in jobs_in(snakemake(checkout, "-nF", change=change)):
+        if rule == "finish":
+            name = settings_of(rule, outputs).removeprefix("finish/")
+            made[name] = {path for path in inputs if not path.startswith("settings/")}
+    assert made == {
+        "d_opt.finished": {"relax/d_opt.h5", "train/pretrain/model.pt"},
+        "d_opt.GFN2-xTB.finished": {"relax/d_opt.GFN2-xTB.h5"},
+    }
 
 
 def test_tables_and_figures_read_no_more_than_they_show(jobs):
