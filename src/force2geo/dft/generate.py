@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.level import Level, build_mean_field, on_gpu
 from force2geo.dft.pool import run_tasks
 from force2geo.dft.starts import Geometry, find_mopac, first_geometry, relax_semiempirically
@@ -79,6 +80,7 @@ class Report:
 
 def _relax_with_pyscf(geometry: Geometry, level: Level, settings: Settings, target: Path) -> None:
     """Relax a structure and write PySCF's log to `target`, whole or not at all."""
+    import_pyscf()
     from pyscf.geomopt import geometric_solver
 
     level = replace(level, density_fit=settings.density_fit, grid_level=settings.grid_level)

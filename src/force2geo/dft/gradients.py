@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.pool import run_tasks
 from force2geo.dft.single_points import COMPUTED, FAILED, NOT_COMPUTED, converge, unusable
 
@@ -74,9 +75,7 @@ def compute(task: Task) -> Gradient:
 
 
 def _work(task: Task) -> Gradient:
-    import pyscf.lib
-
-    pyscf.lib.num_threads(1)
+    import_pyscf(threads=1)
     return compute(task)
 
 

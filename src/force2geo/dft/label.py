@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.level import B3LYP, build_mean_field
 from force2geo.dft.pool import run_tasks
 from force2geo.errors import UserError
@@ -134,9 +135,7 @@ def _worker(task: tuple[Any, ...]) -> str:
     """Label a molecule; return why it cannot be, nothing when it is labelled."""
     import logging
 
-    import pyscf.lib
-
-    pyscf.lib.num_threads(1)
+    import_pyscf(threads=1)
     logging.disable(logging.INFO)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

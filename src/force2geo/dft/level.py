@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from force2geo.dft.kernels import import_pyscf
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -49,6 +51,7 @@ def build_mean_field(
     `atomic_numbers` is (n,), `positions` (n,3) in Å. Open shells are spin-unrestricted. PySCF
     writes its output to `log`, when given, in a detail that `logs.pyscf` reads.
     """
+    import_pyscf()
     from pyscf import dft, gto, scf
 
     atoms = [(int(z), tuple(map(float, x))) for z, x in zip(atomic_numbers, positions, strict=True)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.level import Level, build_mean_field, on_gpu
 from force2geo.dft.pool import run_tasks
 from force2geo.files import hash_value, write_json
@@ -133,9 +134,7 @@ def compute(task: Task, level: Level) -> SinglePoint:
 
 
 def _work(job: tuple[Task, Level]) -> dict[str, Any]:
-    import pyscf.lib
-
-    pyscf.lib.num_threads(1)
+    import_pyscf(threads=1)
     return asdict(compute(*job))
 
 
