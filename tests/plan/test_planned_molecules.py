@@ -46,6 +46,29 @@ def test_molecules_with_splits_of_their_own_relax_whole(config):
     assert {(one["data"], one["target"]) for one in records.values()} == {("mols", "gap")}
 
 
+def test_another_potential_relaxes_what_property_models_learn_from(config):
+    own = relaxations(with_qm9(config))
+    delta = {"model": {"cutoff": 4.5}, "training": {"baseline": "gfn2-xtb"}}
+    config["compare"]["delta"] = delta
+    config["relax"] = {"potential": "delta"}
+    changed = with_qm9(config)
+    found = relaxations(changed)
+    for name in ("subset", "all.mols"):
+        assert found[name] == own[name] | {"potential": {"training": "pretrain.delta"}}
+    # The others are judged by table 3 as before.
+    assert {name: found[name] for name in own if "d_opt" in name} == {
+        name: record for name, record in own.items() if "d_opt" in name
+    }
+    config["relax"]["potential"] = "GFN2-xTB"
+    asked = with_qm9(config)
+    found = relaxations(asked)
+    assert found["all.mols"]["potential"] == asked["compare"]["GFN2-xTB"]
+    config["relax"]["potential"] = "GFN1"
+    with pytest.raises(UserError, match=r"relax.potential: 'GFN1' relaxes nothing; there are "
+                                        r"Force2Geo, GFN2-xTB, delta"):  # fmt: skip
+        with_qm9(config)
+
+
 def test_molecules_that_no_model_relaxes_do_not(config):
     assert "all.mols" not in relaxations(with_qm9(config, recipes=["painn"]))
 

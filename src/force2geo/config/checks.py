@@ -113,10 +113,13 @@ def _compared(config: dict[str, Any]) -> None:
             "another name"
         )
     known = [*([OWN] if "pretrain" in config else []), *config["compare"]]
-    for name in config.get("finish", {}).get("potentials", []):
+    asked = [("finish.potentials", one) for one in config.get("finish", {}).get("potentials", [])]
+    if (chosen := config["relax"]["potential"]) != OWN:
+        asked.append(("relax.potential", chosen))
+    for key, name in asked:
         if name not in known:
             raise UserError(
-                f"config: finish.potentials: '{name}' relaxes nothing; there are "
+                f"config: {key}: '{name}' relaxes nothing; there are "
                 f"{', '.join(known) or 'no potentials'}"
             )
     for name in compared(config, "training"):

@@ -22,6 +22,11 @@ class Chunk:
 class Relax:
     """Relaxations, by the run's potential and by those compared."""
 
+    potential: str = setting(
+        "whose relaxations property models learn from: `Force2Geo`, the run's own potential, or a "
+        "name under `compare`",
+        "Force2Geo",
+    )
     optimizer: Literal["bfgs", "lbfgs", "fire"] = setting("ASE's, step by step", "bfgs")
     force_threshold: float = setting(
         "largest force of a relaxed geometry", 0.05, unit="eV/Å", above=0

@@ -35,9 +35,15 @@ def relaxation(
 
 
 def whole_set(config: dict[str, Any], data: str) -> dict[str, Any]:
-    """Return the relaxation by the run's potential of all molecules of an entry of the data."""
+    """Return the relaxation of all molecules of an entry of the data, for property models."""
     start = registry.find(config["data"][data]["from"]).start
-    return _relaxation(config, data, ALL, start, "")
+    return _relaxation(config, data, ALL, start, _for_properties(config))
+
+
+def _for_properties(config: dict[str, Any]) -> str:
+    """Return which potential relaxes what property models learn from, empty for the run's own."""
+    name = str(config["relax"]["potential"])
+    return "" if name == OWN else name
 
 
 def _relaxation(
@@ -91,7 +97,9 @@ def name_of(molecules: str, other: str = "", start: str = START) -> str:
 
 def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of all relaxations that the configuration names, by name."""
-    found = {"subset": relaxation(config, "subset")} if "pretrain" in config else {}
+    found = {}
+    if "pretrain" in config:
+        found["subset"] = relaxation(config, "subset", _for_properties(config))
     for training in trainings(config).values():
         if training.get("geometry") == "force2geo" and not selects(config, training["data"]):
             found[relaxed_by(config, training["data"])] = whole_set(config, training["data"])
