@@ -19,6 +19,29 @@ def add_settings(parser: argparse.ArgumentParser, required: bool = True) -> None
     )
 
 
+def add_models(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Add `--model`, of one potential or of several that answer together."""
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        action="extend",
+        required=required,
+        help="checkpoint of a potential, several that answer together, or a name in the box",
+    )
+
+
+def part_files(args: argparse.Namespace) -> None:
+    """Let structures named right behind `--model` be input and output: they are no potentials."""
+    from force2geo.relax.structures import is_structure_file
+
+    structures = [Path(name) for name in args.model or [] if is_structure_file(name)]
+    for key in ("input", "output"):
+        if structures and getattr(args, key) is None:
+            setattr(args, key, structures.pop(0))
+    if args.model:
+        args.model = [name for name in args.model if not is_structure_file(name)] or None
+
+
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add `--store`."""
     parser.add_argument(

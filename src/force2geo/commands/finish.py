@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from force2geo.commands.arguments import add_settings
+from force2geo.commands.arguments import add_models, add_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser)
     parser.add_argument("--relaxed", type=Path, required=True, help="relaxations, HDF5")
-    parser.add_argument("--model", type=Path, help="the potential that relaxed, where one did")
+    add_models(parser)
     parser.add_argument("--points", type=Path, required=True, help="folder of gradients")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
     parser.add_argument("--out", type=Path, required=True, help="relaxations, HDF5")
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     for place, one in enumerate(runs):
         one.place = place
     evaluator = (
-        evaluators.from_checkpoint(args.model)
+        evaluators.from_checkpoint(list(map(Path, args.model)))
         if args.model
         else evaluators.from_import_path(potential["calculator"], potential["options"], runs)
     )
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     with atomic_path(args.out) as part:
         pairs = zip(runs, ordered, strict=True)
         write_relaxed(part, cids, (told.as_relaxation(run, end) for run, end in pairs))
-    inputs = [path for path in (args.relaxed, args.model) if path is not None]
+    inputs = [args.relaxed, *map(Path, args.model or [])]
     for path in (args.out, args.table):
         record_provenance(path, "finish", record, inputs)
     counts = Counter(end.status for end in ordered)

@@ -1,8 +1,8 @@
-"""`force2geo models`: the property models that come with the package."""
+"""`force2geo models`: the models that come with the package, potentials among them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
@@ -16,8 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  force2geo models\n  force2geo models qm9-gap\n\n"
         "lists name, properties, test errors and title of each; of one its card and what its "
-        "checkpoints say.\nsrc/force2geo/weights/README.md says how a model is put there; one of "
-        "your own is given to\n`force2geo predict --model` as a file"
+        "checkpoints say.\nPotentials predict energy and forces; `force2geo relax --model NAME` "
+        "takes them, and the one named\ndelta without being asked. src/force2geo/weights/README.md "
+        "says how a model is put there; one of\nyour own is given as a file to `force2geo predict "
+        "--model` or `force2geo relax --model`"
     )
     parser.add_argument("name", nargs="?", help="one model: its card and its checkpoints")
 
@@ -44,17 +46,30 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none at all"
 
 
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _show(name: str, card: Card) -> None:
     """Print a card and what its checkpoints say of themselves."""
     from force2geo.potentials.checkpoint import load
     from force2geo.prediction import shipped
 
     print(f"{name}: {card.title}")
-    for key in ("data", "level", "geometry", "licence", "made_by"):
-        print(f"{key.replace('_', ' ')}: {getattr(card, key)}")
+    for key in ("kind", "data", "level", "geometry", "licence", "made_by"):
+        if getattr(card, key):
+            print(f"{key.replace('_', ' ')}: {getattr(card, key)}")
     for target, error in card.errors.items():
         measured = f"{error.mae:g} {error.unit} on {error.molecules} molecules ({error.on})"
         print(f"test MAE of {target}: {measured}")
+    if card.spread is not None:
+        sure = card.spread
+        print(
+            f"its networks differ by less than {sure.quantile_95:.2g} {sure.unit} in 95 % of "
+            f"{sure.molecules} molecules ({sure.on}); beyond that a relaxation is unsure"
+        )
+    for row in card.rows:
+        print(", ".join(f"{key} {_short(value)}" for key, value in row.items()))
     for limit in card.limits:
         print(f"limit: {limit}")
     for path in shipped.checkpoints(name):

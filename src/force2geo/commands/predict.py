@@ -47,7 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoint, or the name of a model in the box (force2geo models); again for several: "
         "those of one property answer together",
     )
-    parser.add_argument("--relax", type=Path, help="relax first, with this potential's checkpoint")
+    parser.add_argument(
+        "--relax",
+        action="append",
+        nargs="?",
+        const="",
+        metavar="POTENTIAL",
+        help="relax first, with this potential's checkpoint or the one of this name in the box "
+        "(alone: its default); again for several that relax together",
+    )
     parser.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where to stop (0.05)")
     parser.add_argument("--steps", type=int, default=500, help="most steps of relaxing (500)")
     parser.add_argument("--out", type=Path, help=".csv or .sdf (default: CSV to the terminal)")
@@ -69,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     question = Question.of(
         models=args.model,
         properties=args.property,
-        relax=args.relax,
+        relax=args.relax and ([one for one in args.relax if one] or True),
         fmax=args.fmax,
         steps=args.steps,
         device=args.device,
@@ -119,6 +127,6 @@ def _tell_of_geometries(question: Question) -> None:
         names = " and ".join(sorted(learnt))
         print(
             f"SMILES are predicted at RDKit's conformers, the model learnt on {names} geometries: "
-            "--relax POTENTIAL.pt comes closer to them",
+            "--relax comes closer to them",
             file=sys.stderr,
         )

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from force2geo.commands import finishing
+from force2geo.commands import finishing, relaxing
+from force2geo.commands.arguments import add_models, part_files
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-
-    from force2geo.relax.evaluators import Evaluator
-    from force2geo.relax.journal import Journal
-    from force2geo.relax.relaxation import Relaxation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
         "examples:\n"
+        "  force2geo relax in.sdf out.sdf\n"
         "  force2geo relax in.sdf out.sdf --model pretrain/model.pt\n"
+        "  force2geo relax in.sdf out.sdf --model seed1.pt seed2.pt --calibration spread.json\n"
         "  force2geo relax molecules.smi out.xyz --calculator tblite.ase:TBLite \\\n"
         '    --options \'{"method": "GFN2-xTB", "verbosity": 0}\'\n'
         "  force2geo relax --settings settings/relax/d_opt.json --model pretrain/model.pt \\\n"
@@ -31,8 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "from the column move_mask of extended XYZ\n\n"
         "each structure written carries converged (forces below --fmax, and still the molecule it\n"
         "was), n_steps, relaxed_energy (eV), max_force (eV/Å), relaxed_by and status: converged,\n"
-        "step limit, bonds changed, dissociated, exploded or refused, the last two with reasons.\n"
-        "Its own properties are kept; those of the same name as input_NAME\n\n"
+        "unsure, step limit, bonds changed, dissociated, exploded or refused, unsure and the last\n"
+        "two with reasons. Its own properties are kept; those of the same name as input_NAME\n\n"
+        "without --model and --calculator the potential in the box named delta relaxes; --model\n"
+        "takes any name that `force2geo models` lists, or files. Several files relax together:\n"
+        "their mean moves the molecules, and each structure carries force_spread (eV/Å), by how\n"
+        "much they differ in the force on an atom. Beyond what --calibration, or the card in the\n"
+        "box, says of molecules held out, a relaxation is not converged but unsure\n\n"
         "killed and called again, it goes on where it was: each minute all paths go to HDF5 files\n"
         "in the folder .OUTPUT.unfinished, which is removed when the output is there\n\n"
         f"{finishing.EPILOG}"
@@ -41,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("input", type=Path, nargs="?", help=".sdf, .xyz, .extxyz, .smi, .csv")
     parser.add_argument("output", type=Path, nargs="?", help=".sdf, .xyz or .extxyz")
-    parser.add_argument("--model", type=Path, help="checkpoint of a potential")
+    add_models(parser)
+    parser.add_argument(
+        "--calibration", type=Path, help="of several potentials, JSON of force2geo calibrate"
+    )
     parser.add_argument("--calculator", help="an ASE calculator instead, MODULE:CLASS")
     parser.add_argument("--options", default="{}", help="the calculator's, a JSON object")
     parser.add_argument("--optimizer", default="bfgs", help="bfgs, lbfgs or fire")
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from force2geo.errors import UserError
     from force2geo.locks import locked
 
+    part_files(args)
     if args.finish:
         finishing.settings_of(args)  # what cannot be meant is told before hours of work
     needed = ("settings", "conformers", "out")
@@ -76,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     stage = [name for name in named if getattr(args, name) is not None]
     if args.input is None and set(needed) <= set(stage):
         with locked(args.out):
-            return _relax_set(args)
+            return relaxing.relax_set(args)
     if stage or args.input is None or args.output is None:
         options = ", ".join(f"--{name}" for name in needed)
         raise UserError(f"give an input and an output file, or all of {options}")
@@ -109,36 +116,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--optimizer {args.optimizer}: choose one of {', '.join(OPTIMIZERS)}")
 
 
-def _options(text: str) -> dict[str, Any]:
-    import json
-
-    from force2geo.errors import UserError
-
-    try:
-        options = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--options: not JSON ({error}): {text}") from None
-    if not isinstance(options, dict):
-        raise UserError('--options: give a JSON object, {"method": "GFN2-xTB"} say')
-    return options
-
-
-def _evaluator(args: argparse.Namespace, starts: Sequence[Relaxation]) -> Evaluator:
-    from force2geo.errors import UserError
-    from force2geo.potentials.devices import choose_device
-    from force2geo.relax import evaluators
-
-    if (args.model is None) == (args.calculator is None):
-        raise UserError("give either --model or --calculator")
-    options = _options(args.options)
-    if args.model is None:
-        choose_device(args.device)  # calculators choose their own; a wrong name is told
-        return evaluators.from_import_path(args.calculator, options, starts)
-    if options:
-        raise UserError("--options are a calculator's, and --model needs none")
-    return evaluators.from_checkpoint(args.model, args.dtype, args.device)
-
-
 def _relax_file(args: argparse.Namespace) -> int:
     import sys
 
@@ -162,7 +139,7 @@ def _relax_file(args: argparse.Namespace) -> int:
         "optimizer": args.optimizer,
     }
     starts = starts_of_structures(structures)
-    evaluator = _evaluator(args, starts)
+    evaluator = relaxing.evaluator_of(args, starts)
     whole_paths = args.paths is not None
     journal = relax_resumably(
         args.output, starts, evaluator, settings, args.batch_atoms, whole_paths
@@ -174,86 +151,4 @@ def _relax_file(args: argparse.Namespace) -> int:
     if args.paths:
         write_paths(args.paths, structures, journal)
     journal.close()
-    return max(_summarise(journal, len(lost)), int(finishing.failed(notes)))
-
-
-def _relax_set(args: argparse.Namespace) -> int:
-    import json
-    from dataclasses import replace
-
-    from force2geo.commands.arguments import selected
-    from force2geo.config import read_settings
-    from force2geo.errors import UserError
-    from force2geo.files import atomic_path, reading, record_provenance
-    from force2geo.plan.relaxations import ALL
-    from force2geo.relax.molecule_set import no_start, starts_of_set
-    from force2geo.relax.result import write_relaxed
-    from force2geo.relax.resumable import relax_resumably
-    from force2geo.training_data.conformers import read_conformers
-
-    record = read_settings(args.settings)
-    with reading(args.settings, "a relaxation's record"):
-        potential, start, molecules = (record[key] for key in ("potential", "start", "molecules"))
-    if ("calculator" in potential) == (args.model is not None):
-        says = "names a calculator" if args.model else "needs a checkpoint"
-        raise UserError(f"--model: {args.settings} {says}")
-    if args.model is None:
-        args.calculator, args.options = potential["calculator"], json.dumps(potential["options"])
-    conformers = read_conformers(args.conformers)
-    if (molecules == ALL) == (args.selection is not None):
-        says = "takes none" if args.selection else "needs one"
-        raise UserError(f"--selection: {args.settings} {says}")
-    named = conformers.cids if molecules == ALL else selected(args.selection, molecules)
-    cids = named[_range(args.range)]
-    if absent := sorted(set(cids) - set(conformers.cids)):
-        raise UserError(f"{args.conformers}: it lacks CID {absent[0]} of {args.selection}")
-    starts = starts_of_set(conformers, cids, start)
-    whys = [conformers.reason(row, start) for row in conformers.index(cids)]
-    evaluator = _evaluator(args, starts)
-    refuse = evaluator.refuse
-    evaluator = replace(evaluator, refuse=lambda run: no_start(run, start, whys) or refuse(run))
-    journal = relax_resumably(args.out, starts, evaluator, record, args.batch_atoms)
-    with atomic_path(args.out) as partial:
-        write_relaxed(partial, cids, journal.results())
-    journal.close()
-    inputs = [path for path in (args.model, args.conformers, args.selection) if path is not None]
-    record_provenance(args.out, "relax", record, inputs)
-    # Some that fail are a result here, which evaluation counts, and so are all of a piece.
-    return 2 if _summarise(journal) == 2 and args.range is None else 0
-
-
-def _range(text: str | None) -> slice:
-    """Return which molecules `0-1000` means."""
-    import re
-
-    from force2geo.errors import UserError
-
-    if text is None:
-        return slice(None)
-    found = re.fullmatch(r"(\d+)-(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
-        raise UserError(f"--range {text}: give the first and the one after the last, 0-1000 say")
-    return slice(int(found[1]), int(found[2]))
-
-
-def _summarise(journal: Journal, lost: int = 0) -> int:
-    """Print how many molecules ended how and after how many steps; return the exit status."""
-    import sys
-
-    import numpy as np
-
-    from force2geo.relax.resumable import FAILED
-
-    ended = journal.ended.values()
-    print(f"{'status':<16}{'molecules':>10}{'median steps':>14}")
-    for status in sorted({status for status, _ in ended}):
-        steps = [steps for own, steps in ended if own == status]
-        print(f"{status:<16}{len(steps):>10}{np.median(steps):>14.0f}")
-    if lost:
-        print(f"{'left out':<16}{lost:>10}")
-    failed = sum(status in FAILED for status, _ in ended)
-    for reason, count in journal.reasons.most_common(5):
-        print(f"{count} of {len(ended)} failed: {reason}", file=sys.stderr)
-    if failed == len(ended):
-        return 2
-    return int(failed + lost > 0)
+    return max(relaxing.summarise(journal, len(lost)), int(finishing.failed(notes)))

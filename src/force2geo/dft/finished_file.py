@@ -25,7 +25,7 @@ NOT_FINISHED = "not finished"
 _CID = ("cid", "pubchem_compound_cid")
 _OTHERS = 900_000_000
 """Added to the place of a molecule without CID, so that it is taken for none of PubChem's."""
-_FINISHABLE = ("converged", "step limit")
+_FINISHABLE = ("converged", "unsure", "step limit")
 
 
 def why_not(run: Relaxation) -> str:

@@ -41,23 +41,29 @@ class Question:
         cls,
         models: Sequence[str | Path] = (),
         properties: Sequence[str] = (),
-        relax: Path | None = None,
+        relax: Sequence[str | Path] | str | Path | bool | None = None,
         fmax: float = 0.05,
         steps: int = 500,
         device: str | None = None,
         batch_atoms: int = 4096,
     ) -> Question:
-        """Return it with all models read; `UserError` where something cannot be meant."""
+        """Return it with all models read; `UserError` where something cannot be meant.
+
+        `relax` is the checkpoint of a potential, or several that relax together, or the name of one
+        in the box, whose default True is.
+        """
         if not (math.isfinite(fmax) and fmax > 0):
             raise UserError(f"fmax {fmax:g}: give a force above 0 eV/Å")
         if steps < 0:
             raise UserError(f"steps {steps}: give 0 or more")
         ensemble = Ensemble.read(shipped.chosen(models, properties), properties, device)
-        if relax is None:
+        if relax is None or relax is False:
             return cls(ensemble, None, batch_atoms)
         from force2geo.relax.evaluators import from_checkpoint
 
-        evaluator = from_checkpoint(relax, device=device)
+        named = [relax] if isinstance(relax, str | Path) else [] if relax is True else relax
+        paths, unsure_above = shipped.potential(named)
+        evaluator = from_checkpoint(paths, device=device, unsure_above=unsure_above)
         return cls(ensemble, Relaxer(evaluator, fmax, steps, batch_atoms=batch_atoms), batch_atoms)
 
 

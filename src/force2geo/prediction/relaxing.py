@@ -52,6 +52,7 @@ class Relaxer:
                 whole_paths=False,
                 refuse=self.evaluator.refuse,
                 threads=self.evaluator.threads,
+                unsure_above=self.evaluator.unsure_above,
             )
         except batched.SameFailureError as error:
             one_way = str(error)  # a row for each of those that were not tried, too
@@ -65,5 +66,7 @@ class Relaxer:
                 continue
             structure.positions = run.frames[-1]
             row.applicability, row.reason = _DOUBTS.get(run.status, ("", ""))
+            if run.status == "unsure":
+                row.applicability, row.reason = EDGE, f"relaxed to an unsure end: {run.reason}"
             left.append(row)
         return left

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from force2geo.errors import UserError
 from force2geo.files import hash_file, read_json
+from force2geo.prediction.spread import Spread  # noqa: TC001 - read when the program runs
 from force2geo.settings import read, setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FOLDER = Path(__file__).parents[1] / "weights"
+DEFAULT = "delta"
+"""The potential in the box that relaxes where nobody names another."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Card:
-    """What a person is to know before using a model."""
+    """What a person is to know before using a model.
 
+    A potential's `errors` are of `energy` and `forces`; `rows` are tables of any keys, a line each:
+    its errors by element, say.
+    """
+
+    kind: Literal["property", "potential"] = setting("what it predicts", "property")
     title: str = setting("what it is, in a line")
     files: dict[str, str] = setting("its checkpoints and their hashes")
     data: str = setting("what it was trained on, with source and licence")
     level: str = setting("level of theory of what it was trained on")
-    geometry: str = setting("which geometries it wants")
+    geometry: str = setting("which geometries a property model wants", "")
     errors: dict[str, Measured] = setting("by property, on molecules it never saw")
+    spread: Spread | None = setting("by how much a potential's several networks differ", None)
+    rows: tuple[dict[str, Any], ...] = setting("errors and other numbers in detail", ())
     limits: tuple[str, ...] = setting("what it is not for")
     licence: str = setting("of the weights")
     made_by: str = setting("the command that makes it again")
@@ -75,6 +86,7 @@ def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path
         for model in models:
             found += checkpoints(str(model)) if str(model) in known else [Path(model)]
         return found
+    known = {name: card for name, card in known.items() if card.kind == "property"}
     give = "give --model MODEL.pt, a checkpoint that `force2geo train` made for a property"
     if not properties:
         raise UserError(f"no property asked for: give --property NAME, or {give}")
@@ -85,3 +97,31 @@ def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path
     if len(able) > 1:
         raise UserError(f"{', '.join(able)} predict {asked}: choose one, --model {able[0]} say")
     return checkpoints(able[0])
+
+
+def potential(models: Sequence[str | Path] = ()) -> tuple[list[Path], float]:
+    """Return the checkpoints that relax together, and the spread above which they are unsure.
+
+    `models` are files, or one name of a potential in the box; without any it is `DEFAULT`. The
+    spread is in eV/Å, infinite where no card tells it.
+    """
+    known = cards()
+    if not models and DEFAULT not in known:
+        raise UserError(
+            "no potential comes with this version: give --model MODEL.pt, a checkpoint that "
+            "`force2geo train` made, or --calculator MODULE:CLASS, an ASE calculator"
+        )
+    named = [str(model) for model in models] or [DEFAULT]
+    ours = [name for name in named if name in known]
+    if not ours:
+        return [Path(name) for name in named], math.inf
+    if len(named) > 1:
+        raise UserError(f"'{ours[0]}' comes with the package and relaxes alone: name one or files")
+    card = known[ours[0]]
+    if card.kind != "potential":
+        able = [name for name, one in known.items() if one.kind == "potential"]
+        raise UserError(
+            f"'{ours[0]}' predicts {', '.join(card.errors)} and relaxes nothing; potentials in the "
+            f"box: {', '.join(able) or 'none'}"
+        )
+    return checkpoints(ours[0]), math.inf if card.spread is None else card.spread.quantile_95

@@ -6,6 +6,7 @@ waiting ones enter it. Every molecule takes the steps it would take alone.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     # A batch to its energies (B,) eV and forces (N,3) eV/Å, NaN where there is none, and perhaps
-    # for each molecule the reason why.
-    Evaluate = Callable[[Batch], tuple[Tensor, Tensor] | tuple[Tensor, Tensor, list[str]]]
+    # for each molecule the reason why, and by how much several potentials' forces differ (B,) eV/Å.
+    Found = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, list[str]]
+    Evaluate = Callable[[Batch], Found | tuple[Tensor, Tensor, list[str], Tensor]]
 
 # So many molecules that fail in one way, and none that does not: the next will fail, too.
 FIRST = 10
@@ -213,6 +215,7 @@ def relax_runs(
     on_finished: Callable[[Relaxation], None] | None = None,
     refuse: Callable[[Relaxation], str] | None = None,
     threads: int = 1,
+    unsure_above: float = math.inf,
 ) -> None:
     """Go on with relaxations until max|f| < `threshold` eV/Å (Force2Geo, eq. 7) or `limit` steps.
 
@@ -221,8 +224,9 @@ def relax_runs(
     last frame alone. `on_step` is told after each step which molecules go on, and `on_finished` of
     each as it ends, never two at a time. `refuse` says why the potential cannot take a molecule, if
     so. `threads` share the molecules on a CPU, which beats sharing each operation; `evaluate` must
-    allow for it. `SameFailureError` when the first molecules all fail at their first step and for
-    one reason while others wait.
+    allow for it. One that would be converged is unsure where the forces of several potentials
+    differ by more than `unsure_above` (eV/Å). `SameFailureError` when the first molecules all fail
+    at their first step and for one reason while others wait.
     """
     one_at_a_time, stop, watch = threading.Lock(), threading.Event(), _Watch(len(runs))
 
@@ -243,17 +247,20 @@ def relax_runs(
         while not stop.is_set() and (share.waiting or active.runs):
             if entering := share.entering(active):
                 active.add(entering)
+            told: list[Any]
             energies, forces, *told = evaluate(active.batch())
             padded = active.padded(forces)
             largest = padded.norm(dim=2).amax(dim=1).tolist()
             places, pulls = active.positions.cpu().numpy(), padded.cpu().numpy()
             energy = energies.tolist()
             reasons = told[0] if told else [""] * len(energy)
+            spreads = told[1].tolist() if len(told) > 1 else [math.nan] * len(energy)
             left, finished = [], []
             for row, run in enumerate(active.runs):
                 own, pull = (v[row, : active.counts[row]].copy() for v in (places, pulls))
                 run.record(own, pull, energy[row], largest[row])
-                if run.judge(threshold, limit, reasons[row]):
+                run.force_spread = spreads[row]
+                if run.judge(threshold, limit, reasons[row], unsure_above):
                     finished.append(run)
                 else:
                     left.append(row)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from force2geo.potentials.batch import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from ase.calculators.calculator import Calculator
 
@@ -31,7 +32,8 @@ class Evaluator:
     """What moves molecules, which of them it `refuse`s and why, and how it is to be called.
 
     `origin` is all that its numbers depend on; `threads` may call it at once; some take the
-    molecules `one_by_one` only.
+    molecules `one_by_one` only. Where its forces differ by more than `unsure_above` (eV/Å) among
+    several potentials at the end, a relaxation is unsure.
     """
 
     evaluate: Evaluate
@@ -40,24 +42,36 @@ class Evaluator:
     device: str = "cpu"
     threads: int = 1
     one_by_one: bool = False
+    unsure_above: float = math.inf
 
 
-def from_checkpoint(path: Path, dtype: str = "float64", device: str | None = None) -> Evaluator:
-    """Return the potential of a checkpoint; without a `device`, on a GPU where there is one."""
+def from_checkpoint(
+    path: Path | Sequence[Path],
+    dtype: str = "float64",
+    device: str | None = None,
+    unsure_above: float = math.inf,
+) -> Evaluator:
+    """Return the potential of a checkpoint, or of several together; see `Evaluator`.
+
+    Without a `device` it is on a GPU where there is one.
+    """
     from force2geo import load
     from force2geo.files import known_hash
     from force2geo.potentials.devices import choose_device
 
     where = choose_device(device)
-    model = load(path, where)
+    paths = [path] if isinstance(path, Path) else list(path)
+    model = load(paths, where)
 
     def refuse(run: Relaxation) -> str:
         return model.refusal(run.atomic_numbers, run.charge, run.multiplicity)
 
-    origin = {"model": known_hash(path), "dtype": dtype}
+    hashes = [known_hash(one) for one in paths]
+    origin = {"model": hashes[0] if len(hashes) == 1 else hashes, "dtype": dtype}
     # Molecules shared by threads beat operations shared by them.
     threads = torch.get_num_threads() if where == "cpu" else 1
-    return Evaluator(of_model(model, dtype), refuse, origin, where, threads)
+    evaluate = of_model(model, dtype)
+    return Evaluator(evaluate, refuse, origin, where, threads, unsure_above=unsure_above)
 
 
 def from_import_path(name: str, options: dict[str, Any], starts: Sequence[Relaxation]) -> Evaluator:
@@ -85,7 +99,8 @@ def from_import_path(name: str, options: dict[str, Any], starts: Sequence[Relaxa
 def of_model(model: Model, dtype: str = "float64") -> Evaluate:
     """Return a checkpoint's potential, whole molecules' energies also where it gives means.
 
-    Forces below the threshold are differences of large numbers: float64 resolves them.
+    Of a committee there is `force_spread`, too. Forces below the threshold are differences of large
+    numbers: float64 resolves them.
     """
     if model.network.kind != "potential":
         raise UserError("relax: the checkpoint is a property model, give a potential")
@@ -94,6 +109,8 @@ def of_model(model: Model, dtype: str = "float64") -> Evaluate:
     def evaluate(batch: Batch) -> Any:
         output, reasons = model.evaluate(network, batch)
         found = output["energy"], output["forces"]
+        if "force_spread" in output:
+            return *found, reasons, output["force_spread"]
         return found if model.baseline is None else (*found, reasons)
 
     return evaluate

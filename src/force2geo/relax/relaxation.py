@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +27,11 @@ class Relaxation:
     distances at the start tell otherwise. `identity` is this process's own name for it.
 
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
-    the molecule is another one in the end, or is none, `bonds changed` or `dissociated`; `refused`
-    is one the potential cannot take. `stationary` says that the forces are below the threshold,
-    `converged` that it still is the molecule it was, too.
+    the molecule is another one in the end, or is none, `bonds changed` or `dissociated`; `unsure`
+    where several potentials differ too much to be believed, by `force_spread` (eV/Å) at the newest
+    frame, NaN of a single one; `refused` is one the potential cannot take. `stationary` says that
+    the forces are below the threshold, `converged` that it still is the molecule it was, too, and
+    sure.
     """
 
     atomic_numbers: np.ndarray
@@ -45,6 +48,7 @@ class Relaxation:
     charge: int = 0
     multiplicity: int = 1
     stationary: bool = False
+    force_spread: float = math.nan
     fixed: np.ndarray | None = None
     bonds: np.ndarray | None = None
     identity: int = field(default_factory=itertools.count().__next__, repr=False, compare=False)
@@ -79,10 +83,13 @@ class Relaxation:
         """Finish where the molecule is: nothing can be made of it."""
         self.status, self.reason = "exploded", reason
 
-    def judge(self, threshold: float, limit: int, reason: str = "") -> bool:
+    def judge(
+        self, threshold: float, limit: int, reason: str = "", unsure_above: float = math.inf
+    ) -> bool:
         """Set the status by the newest record and say whether the molecule has finished.
 
-        `reason` is why there are no numbers, where that is known.
+        `reason` is why there are no numbers, where that is known; `unsure_above` (eV/Å) the spread
+        of forces beyond which an end is not believed.
         """
         energy, largest = self.energies[-1], self.max_forces[-1]
         if not (np.isfinite(energy) and np.isfinite(largest)):
@@ -102,6 +109,12 @@ class Relaxation:
             self.status = "dissociated"
             symbol = SYMBOLS[self.atomic_numbers[lone[0]]]
             self.reason = f"atom {lone[0]} ({symbol}) stood apart at the start already"
+        elif self.stationary and self.force_spread > unsure_above:
+            self.status = "unsure"
+            self.reason = (
+                f"models differ by {self.force_spread:.2g} eV/Å at the end, "
+                f"95 % of held-out molecules by less than {unsure_above:.2g}"
+            )
         self.converged = self.status == "converged"
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,10 @@ def relax_resumably(
     depends on beside starts and evaluator; the rest is as in `relax_runs`. The caller writes the
     output and closes the journal.
     """
-    journal = Journal(output, {**settings, **evaluator.origin}, starts, whole_paths)
+    depends = {**settings, **evaluator.origin}
+    if math.isfinite(evaluator.unsure_above):
+        depends["unsure_above"] = evaluator.unsure_above
+    journal = Journal(output, depends, starts, whole_paths)
     if journal.ended:
         print(f"going on: {len(journal.ended)} of {len(starts)} were finished", file=sys.stderr)
     for other in journal.others:
@@ -66,6 +70,7 @@ def relax_resumably(
                 on_finished=finished,
                 refuse=evaluator.refuse,
                 threads=evaluator.threads,
+                unsure_above=evaluator.unsure_above,
             )
         except batched.SameFailureError:
             # Once what is wrong is mended they are to be tried again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # What a structure written says of its relaxation, and by which it is known to be ours.
 NOTES, OURS = ("converged", "n_steps", "relaxed_energy", "max_force", "status"), "relaxed_by"
+SPREAD = "force_spread"
+"""And of what several potentials relaxed together: by how much they differ there, eV/Å."""
 FINISHED = ("dft_energy", "dft_max_force", "dft_gradients", "finish_status", "lowest_curvature")
 """And of its finishing by DFT, where that was asked for; eV, eV/Å and eV/Å²."""
 
@@ -58,11 +61,15 @@ def write_relaxed_structures(
         if not finished:
             structure.positions = done.frames[-1]
         structure.charge, structure.multiplicity = done.charge, done.multiplicity
-        told = (*NOTES, *FINISHED) if finished or OURS in structure.properties else NOTES
+        spread = {} if math.isnan(done.force_spread) else {SPREAD: done.force_spread}
+        told = (*NOTES, *spread)
+        if finished or OURS in structure.properties:
+            told = (*NOTES, SPREAD, *FINISHED)
         aside |= set(structure.set_aside(told, OURS))
         status = f"{done.status}: {done.reason}" if done.reason else done.status
         values = done.converged, done.steps, done.energies[-1], done.max_forces[-1], status
-        notes.append({**dict(zip(NOTES, values, strict=True)), OURS: f"force2geo {__version__}"})
+        own = dict(zip(NOTES, values, strict=True)) | spread
+        notes.append(own | {OURS: f"force2geo {__version__}"})
     if finished:
         notes = [own | more for own, more in zip(notes, finished, strict=True)]
     for name in sorted(aside):

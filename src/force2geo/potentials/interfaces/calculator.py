@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from force2geo.potentials.model import Model
 
+_RESULTS = ("energy", "forces", "energy_spread", "force_spread")
 _IDENTITIES = itertools.count(-1, -1)  # relaxations have those from nought on
 
 
@@ -23,8 +24,9 @@ class PotentialCalculator(Calculator):
     """Total energy (eV) and forces (eV/Å) of a molecule.
 
     Periodic cells, and charges and multiplicities (`force2geo.molecular_state`) that the potential
-    was not trained on, are refused. Molecules of up to some hundred atoms are computed by one
-    thread, whatever torch's number of threads. A baseline's SCF starts from its last.
+    was not trained on, are refused. Of a committee `results` have its spreads, too. Molecules of up
+    to some hundred atoms are computed by one thread, whatever torch's number of threads. A
+    baseline's SCF starts from its last.
     """
 
     implemented_properties = ("energy", "forces")
@@ -54,4 +56,4 @@ class PotentialCalculator(Calculator):
         (found,) = self.model.predict(
             self.atoms, dtype=self.dtype, totals=True, identities=self._identities
         )
-        self.results = {"energy": found["energy"], "forces": found["forces"]}
+        self.results = {name: found[name] for name in _RESULTS if name in found}
