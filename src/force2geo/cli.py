@@ -27,6 +27,7 @@ COMMANDS = {
     "backbones": "list the networks there are, with source, licence and parameters",
     "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",
+    "calibrate": "potentials on labelled snapshots they never saw: errors, and what spread tells",
     "relax": "relax molecules with a potential, or with several that answer together",
     "predict": "properties of molecules by trained models, and how far to trust each",
     "models": "list the models that come with the package, potentials among them",

@@ -87,7 +87,10 @@ def test_errors_say_what_to_give_and_leave_nothing(model, tmp_path, capsys, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.smi").write_text("C\n")
     for arguments, message in (
-        ([str(tmp_path / "a.smi"), "b.sdf"], "either --model or --calculator"),
+        (
+            [str(tmp_path / "a.smi"), "b.sdf", "--model", "m.pt", "--calculator", "a:B"],
+            "either --model or --calculator",
+        ),
         ([str(tmp_path / "a.smi"), "b.pdb", "--model", str(model)], "one of .sdf, .xyz"),
         ([str(tmp_path / "no.sdf"), "b.sdf", "--model", str(model)], "no such file"),
         (["--model", str(model)], "an input and an output file"),

@@ -97,7 +97,7 @@ def write_baseline(
     """
     with reading(data, "packed snapshots, HDF5"), h5py.File(data, "r") as file:
         ptr = file["ptr"][:]
-        states = _states(data, file)
+        states = states_of(data, file)
         levels = [str(name) for name in file.attrs.get("packed_levels", [])]
         origin = {"data": known_hash(data), "baseline": record}
         unfinished = _Unfinished(path.with_name(f".{path.name}.unfinished"), origin, ptr)
@@ -150,8 +150,8 @@ def _blocks(
         yield first, [Task(z, x, int(state[0]), int(state[1])) for z, x, state in pieces]
 
 
-def _states(data: Path, file: h5py.File) -> np.ndarray:
-    """Return charge and multiplicity (S,2) of all snapshots."""
+def states_of(data: Path, file: h5py.File) -> np.ndarray:
+    """Return charge and multiplicity (S,2) of all snapshots of an open packed file."""
     if "charge" in file:
         return np.stack([file["charge"][:], file["multiplicity"][:]], axis=1).astype(int)
     # Files of before these were kept with each snapshot.
