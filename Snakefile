@@ -24,6 +24,7 @@ from force2geo.dft.generate import Settings, folder_name
 from force2geo.errors import UserError
 from force2geo.plan.baselines import baselines
 from force2geo.plan.baselines import name_of as baseline_name
+from force2geo.plan.box import boxed
 from force2geo.plan.data import data_set_needs, learns_from_store, published_files, selects
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import (
@@ -70,6 +71,7 @@ TRAININGS = trainings(config)
 BASELINES = baselines(config)
 RELAXATIONS = relaxations(config)
 FINISHES = finishes(config)
+BOXED = boxed(config)
 # Those that DFT judges.
 JUDGED = [
     *(name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"),
@@ -119,6 +121,7 @@ include: "workflow/rules/dft.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/show.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/box.smk"
 
 
 localrules:

@@ -30,6 +30,7 @@ COMMANDS = {
     "calibrate": "potentials on labelled snapshots they never saw: errors, and what spread tells",
     "relax": "relax molecules with a potential, or with several that answer together",
     "predict": "properties of molecules by trained models, and how far to trust each",
+    "ship": "a run's potentials as models that come with the package",
     "models": "list the models that come with the package, potentials among them",
     "gather": "the pieces of a relaxation in one file",
     "finish": "relaxed molecules of a set to DFT's minimum",

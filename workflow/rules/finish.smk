@@ -2,7 +2,7 @@ rule finish:
     input:
         settings=f"{RUN}/settings/finish/{{finish}}.json",
         relaxed=lambda wildcards: f"{RUN}/relax/{FINISHES[wildcards.finish]['relaxation']}.h5",
-        model=lambda wildcards: checkpoint_of(FINISHES[wildcards.finish]["potential"]),
+        model=lambda wildcards: checkpoints_of(FINISHES[wildcards.finish]["potential"]),
     output:
         relaxed=f"{RUN}/relax/{{finish}}.h5",
         table=f"{RUN}/finish/{{finish}}.csv",
@@ -16,9 +16,7 @@ rule finish:
     params:
         # Gradients stay, and a job that was killed goes on from them.
         points=f"{RUN}/finish/points",
-        model=lambda wildcards, input: (
-            f"--model {shlex.quote(str(input.model))}" if input.model else ""
-        ),
+        model=model_option,
     shell:
         "force2geo finish --settings {input.settings:q} --relaxed {input.relaxed:q}"
         " {params.model} --points {params.points:q} --workers {threads}"

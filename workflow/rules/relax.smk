@@ -1,8 +1,14 @@
-def checkpoint_of(potential):
-    """The checkpoint of a potential, none of a calculator."""
-    if "training" in potential:
-        return f"{RUN}/train/{potential['training']}/model.pt"
-    return potential.get("checkpoint", [])
+def checkpoints_of(potential):
+    """The checkpoints of a potential, none of a calculator."""
+    if "checkpoint" in potential:
+        return [potential["checkpoint"]]
+    names = potential.get("trainings", [potential["training"]] if "training" in potential else [])
+    return [f"{RUN}/train/{name}/model.pt" for name in names]
+
+
+def model_option(wildcards, input):
+    """These checkpoints as an option of the command."""
+    return " ".join(["--model", *map(shlex.quote, input.model)]) if input.model else ""
 
 
 def relaxed_set(wildcards):
@@ -61,7 +67,7 @@ def relaxing_threads(wildcards):
 rule relax:
     input:
         settings=f"{RUN}/settings/relax/{{relaxation}}.json",
-        model=lambda wildcards: checkpoint_of(RELAXATIONS[wildcards.relaxation]["potential"]),
+        model=lambda wildcards: checkpoints_of(RELAXATIONS[wildcards.relaxation]["potential"]),
         conformers=relaxed_set,
         # A larger set begins with the smaller one: its first pieces need not be made again. All
         # else that changes a set changes the conformers, too.
@@ -80,9 +86,7 @@ rule relax:
     resources:
         gpu=lambda wildcards: 0 if calculator_relaxes(wildcards) else min(GPUS, 1),
     params:
-        model=lambda wildcards, input: (
-            f"--model {shlex.quote(str(input.model))}" if input.model else ""
-        ),
+        model=model_option,
         selection=selection_option,
     shell:
         "force2geo relax --settings {input.settings:q} {params.model}"

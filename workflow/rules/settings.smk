@@ -13,6 +13,7 @@ rule settings:
                 *(f"train/{name}" for name in TRAININGS),
                 *(f"relax/{name}" for name in RELAXATIONS),
                 *(f"finish/{name}" for name in FINISHES),
+                *(f"box/{name}" for name in BOXED),
                 *(f"{kind}/{name}" for kind in KINDS for name in shown_names(kind)),
             ]
         ),

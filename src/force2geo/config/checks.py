@@ -39,6 +39,7 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
         )
     _references(config)
     _compared(config)
+    _box(config)
     _data(config, models)
     if models:
         _models(config)
@@ -139,6 +140,23 @@ def _compared(config: dict[str, Any]) -> None:
         wrong = missing_import(config["compare"][name]["calculator"])
         if wrong:
             raise UserError(f"config: compare.{name}.calculator: {wrong}")
+
+
+def _box(config: dict[str, Any]) -> None:
+    """Check the potentials for the box, and the seeds of those that relax together."""
+    section = config.get("pretrain", {"committee": []})
+    if config["seed"] in section["committee"]:
+        raise UserError(
+            f"config: pretrain.committee: {config['seed']} is the run's own seed, whose training "
+            "belongs to it anyway"
+        )
+    known = [*([OWN] if "pretrain" in config else []), *compared(config, "training")]
+    for name, entry in config["box"].items():
+        if entry["potential"] not in known:
+            raise UserError(
+                f"config: box.{name}.potential: '{entry['potential']}' is trained nowhere in this "
+                f"run; there are {', '.join(known) or 'no potentials'}"
+            )
 
 
 def _calculator(key: str, value: str | dict[str, Any]) -> None:

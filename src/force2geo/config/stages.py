@@ -12,6 +12,7 @@ from force2geo.files import code_version, folder_fingerprint, read_json
 from force2geo.logs.archives import ARCHIVE_SUFFIXES
 from force2geo.molecules import read_molecules
 from force2geo.plan.baselines import baselines
+from force2geo.plan.box import boxed
 from force2geo.plan.data import data_settings, selects, stages_together
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
@@ -111,8 +112,8 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
     `data/NAME` is a data set, `baseline/NAME` what trainings correct, `train/NAME` a training,
-    `relax/NAME` a relaxation, `finish/NAME` one that goes on with DFT, `table/NAME` and
-    `figure/NAME` what one is made of.
+    `relax/NAME` a relaxation, `finish/NAME` one that goes on with DFT, `box/NAME` a
+    potential that is to come with the package, `table/NAME` and `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
@@ -130,6 +131,8 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
         )
     if stage == "relax":
         return relaxations(config)[name]
+    if stage == "box":
+        return boxed(config)[name]
     if stage == "finish":
         return finishes(config)[name]
     if stage == "seen":

@@ -187,6 +187,13 @@ class Pretrain:
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
     baseline: Usual | ByCalculator | None = setting(_CORRECTED, LEFT_OUT)
+    committee: tuple[int, ...] = setting(
+        "seeds of further trainings like it: all of them relax together, by their mean, and tell "
+        "by how much they differ; property models start from the one of the run's own seed",
+        (),
+        least=0,
+        distinct=True,
+    )
     data: str = setting("name of the snapshots, under `data`", "pretrain")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from force2geo.config.box import Boxed
 from force2geo.config.data import ENTRIES, Audit, Curate, Entry, Generate, Raw, Select
 from force2geo.config.geometries import Compared, Dft, Finish, Relax
 from force2geo.config.training import Benchmark, Model, Pretrain, Property
@@ -65,6 +66,11 @@ class Config:
         names=r"^[A-Za-z0-9_+-]+$",
     )
     finish: Finish | None = setting("relaxations that DFT finishes", None)
+    box: dict[str, Boxed] = setting(
+        "potentials that are to come with the package (snakemake box), by the name they get there",
+        {},
+        names=r"^[A-Za-z0-9_-]+$",
+    )
     dft: Dft = setting("single points", Dft())
     property: Property | None = setting("property models", None)
     tables: tuple[str, ...] = setting(

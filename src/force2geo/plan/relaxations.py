@@ -1,9 +1,9 @@
 """Every relaxation of a run as one record: all that it depends on, and nothing else.
 
 A record names its `data` (a packed file), which `molecules` of it, the geometry they `start` from,
-the `potential` (a training, a checkpoint or an ASE calculator) and the optimiser. It is cut in
-pieces, jobs of their own, whose names say which molecules they hold: the same pieces of another cut
-are the same jobs.
+the `potential` (a training or several, a checkpoint or an ASE calculator) and the optimiser. It is
+cut in pieces, jobs of their own, whose names say which molecules they hold: the same pieces of
+another cut are the same jobs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from force2geo.plan.compared import others
 from force2geo.plan.data import selects
-from force2geo.plan.trainings import same, trainings
+from force2geo.plan.trainings import committee, same, trainings
 from force2geo.training_data import registry
 
 OWN = "Force2Geo"
@@ -85,8 +85,15 @@ def _potential(config: dict[str, Any], other: str) -> dict[str, Any]:
         return {"calculator": entry["calculator"], "options": entry.get("options", {})}
     if "checkpoint" in entry:
         return {"checkpoint": entry["checkpoint"]}
-    # Its own record says how it is trained.
-    return {"training": same(trainings(config))[f"pretrain.{other}" if other else "pretrain"]}
+    # Their own records say how they are trained.
+    names = trained(config, other)
+    return {"trainings": names} if len(names) > 1 else {"training": names[0]}
+
+
+def trained(config: dict[str, Any], other: str = "") -> list[str]:
+    """Return the trainings that are one potential, the run's own or one that is compared."""
+    ids = same(trainings(config))
+    return [ids[name] for name in ([f"pretrain.{other}"] if other else committee(config))]
 
 
 def name_of(molecules: str, other: str = "", start: str = START) -> str:

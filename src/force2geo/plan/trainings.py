@@ -83,6 +83,15 @@ def pretraining(config: dict[str, Any], other: str = "") -> dict[str, Any]:
     }
 
 
+def committee(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the trainings whose potentials relax together, the run's own first, by name."""
+    own = pretraining(config)
+    others = {
+        f"pretrain.seed={seed}": own | {"seed": seed} for seed in config["pretrain"]["committee"]
+    }
+    return {"pretrain": own} | others
+
+
 def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a pretraining that property models start from, by `variants.potential_of`'s name."""
     record = pretraining(config)
@@ -148,7 +157,7 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for seed in seeds(config)
     }
     if "pretrain" in config:
-        found["pretrain"] = pretraining(config)
+        found |= committee(config)
     for name in compared(config, "training"):
         found[f"pretrain.{name}"] = pretraining(config, name)
     if "property" not in config:

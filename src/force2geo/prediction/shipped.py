@@ -58,6 +58,7 @@ def cards(folder: Path | None = None) -> dict[str, Card]:
     return {
         path.stem: read(Card, read_json(path, "a model's card, JSON"), str(path))
         for path in sorted(place.glob("*.json"))
+        if not path.name.endswith(".provenance.json")
     }
 
 

@@ -1,0 +1,64 @@
+# Potentials that are to come with the package: what their errors and spreads are on snapshots they
+# never saw, then stripped checkpoints and a card of it. `snakemake box` makes them; no page does.
+def boxed_models(wildcards):
+    """The checkpoints of a potential for the box."""
+    return checkpoints_of(BOXED[wildcards.boxed])
+
+
+def box_table(wildcards):
+    """The table of relaxations, where the run has it."""
+    return f"{RUN}/tables/table3.json" if "table3" in config["tables"] else []
+
+
+rule calibrate:
+    input:
+        model=boxed_models,
+        settings=f"{RUN}/settings/box/{{boxed}}.json",
+        data=lambda wildcards: f"{RUN}/packed/{BOXED[wildcards.boxed]['snapshots']}.h5",
+    output:
+        json=f"{RUN}/calibration/{{boxed}}.json",
+        csv=f"{RUN}/calibration/{{boxed}}.csv",
+    log:
+        f"{RUN}/logs/calibrate/{{boxed}}.log",
+    wildcard_constraints:
+        boxed="|".join(map(re.escape, BOXED)),
+    threads: TRAINING_THREADS
+    params:
+        model=model_option,
+        source=lambda wildcards: (
+            f"--source {BOXED[wildcards.boxed]['source']}"
+            if BOXED[wildcards.boxed]["source"]
+            else ""
+        ),
+    shell:
+        "force2geo calibrate {params.model} --data {input.data:q} {params.source}"
+        " --out {output.json:q} > {log:q} 2>&1"
+
+
+rule ship:
+    input:
+        model=boxed_models,
+        settings=f"{RUN}/settings/box/{{boxed}}.json",
+        calibration=f"{RUN}/calibration/{{boxed}}.json",
+        table=box_table,
+    output:
+        # The card, which names the checkpoints beside it and is written last.
+        f"{RUN}/box/{{boxed}}.json",
+    log:
+        f"{RUN}/logs/ship/{{boxed}}.log",
+    wildcard_constraints:
+        boxed="|".join(map(re.escape, BOXED)),
+    params:
+        model=model_option,
+        table=lambda wildcards, input: (
+            f"--table {shlex.quote(str(input.table))}" if input.table else ""
+        ),
+    shell:
+        "force2geo ship {params.model} --settings {input.settings:q}"
+        " --calibration {input.calibration:q} {params.table} --out {output:q} > {log:q} 2>&1"
+
+
+rule box:
+    input:
+        expand(f"{RUN}/box/{{boxed}}.json", boxed=BOXED),
+    localrule: True
