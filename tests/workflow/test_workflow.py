@@ -7,6 +7,14 @@ import re
 import pytest
 
 from force2geo.potentials.unimported import missing
+from force2geo.prediction import shipped
+
+BOX = {
+    "delta": {
+        "potential": "Force2Geo", "title": "a toy", "data": "the demo's", "limits": ["any use"],
+        "licence": "MIT", "made_by": "a test",
+    }
+}  # fmt: skip
 
 
 def test_every_stage_runs_and_the_page_is_complete(finished):
@@ -71,6 +79,9 @@ def test_a_second_run_does_nothing(finished, snakemake):
         ({"finish": {"max_gradients": 3}}, {"finish", "dft", "judge", "table", "report"}),
         ({"finish": {"potentials": ["GFN2-xTB", "DFT"]}},
              {"finish", "dft", "judge", "table", "report"}),
+        ({"pretrain": {"committee": [8]}},
+             {"train", "relax", "gather", "dft", "judge", "table", "figure", "report"}),
+        ({"box": BOX}, set()),
         ({"tables": ["table2"]}, {"report"}),
         ({"pretrain": {"ema": 0.5}},
              {"train", "relax", "gather", "dft", "judge", "table", "figure", "report"}),
@@ -215,3 +226,20 @@ def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, s
     before = logs()
     found, _ = relax("[He]", "[H][H]", "nonsense", max_steps=100)
     assert found["trajectories"] == 2 and logs() == before
+
+
+def test_potentials_of_a_run_are_made_for_the_box(finished, snakemake):
+    change = {"pretrain": {"committee": [8]}, "box": BOX, "tables": []}
+    snakemake(finished, "box", "--cores", "2", change=change)
+    results = finished / "results/mini"
+    measured = json.loads((results / "calibration/delta.json").read_text())
+    known = shipped.cards(results / "box")["delta"]
+    assert [path.name for path in shipped.checkpoints("delta", results / "box")] == [
+        "delta.1.pt", "delta.2.pt"
+    ]  # fmt: skip
+    assert known.spread.quantile_95 == measured["spread"]["quantile_95"] > 0
+    assert known.errors["forces"].on == "test part of pretrain.h5, dft_1st"
+    metrics = json.loads((results / "train/pretrain/metrics.json").read_text())
+    other = json.loads((results / "train/pretrain.seed=8/metrics.json").read_text())
+    worst = max(one["test"]["force_mae"] for one in (metrics, other))
+    assert 0 < known.errors["forces"].mae < worst * (1 + 1e-4)  # a mean of two is no worse

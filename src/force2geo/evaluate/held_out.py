@@ -82,7 +82,9 @@ def _about(snapshots: Snapshots, states: Tensor) -> pd.DataFrame:
         {
             "cid": [cid.decode() for cid in snapshots.ids()],
             "snapshot": snapshots.rows.numpy(),
-            "source": [snapshots.sources[code] for code in snapshots.source[snapshots.rows]],
+            "source": [
+                snapshots.sources[code] for code in snapshots.source[snapshots.rows].tolist()
+            ],
             "elements": [" ".join(names[own]) for own in present],
             "atoms": sizes,
             "heavy": (sizes - compositions[:, 1]).astype(int),

@@ -46,7 +46,7 @@ class Evaluator:
 
 
 def from_checkpoint(
-    path: Path | Sequence[Path],
+    path: str | Path | Sequence[str | Path],
     dtype: str = "float64",
     device: str | None = None,
     unsure_above: float = math.inf,
@@ -60,7 +60,7 @@ def from_checkpoint(
     from force2geo.potentials.devices import choose_device
 
     where = choose_device(device)
-    paths = [path] if isinstance(path, Path) else list(path)
+    paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
     model = load(paths, where)
 
     def refuse(run: Relaxation) -> str:
