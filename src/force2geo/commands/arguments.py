@@ -34,12 +34,11 @@ def part_files(args: argparse.Namespace) -> None:
     """Let structures named right behind `--model` be input and output: they are no potentials."""
     from force2geo.relax.structures import is_structure_file
 
-    structures = [Path(name) for name in args.model or [] if is_structure_file(name)]
     for key in ("input", "output"):
-        if structures and getattr(args, key) is None:
-            setattr(args, key, structures.pop(0))
-    if args.model:
-        args.model = [name for name in args.model if not is_structure_file(name)] or None
+        named = next((name for name in args.model or [] if is_structure_file(name)), None)
+        if named is not None and getattr(args, key) is None:
+            args.model.remove(named)
+            setattr(args, key, Path(named))
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
