@@ -322,6 +322,6 @@ class Property:
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
     data: str | tuple[str, ...] = setting(
-        "name of the molecules, under `data`; of several the first whose package or files are there",
+        "name of the molecules, under `data`; of several the first of which files are there",
         "downstream",
     )
