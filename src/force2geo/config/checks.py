@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from force2geo.calling.named import record_of
 from force2geo.config.stages import shard_sources
@@ -20,6 +20,10 @@ from force2geo.plan.variants import recipes, scratch
 from force2geo.train.recipes import recipe, starts
 from force2geo.training_data import registry
 
+if TYPE_CHECKING:
+    from force2geo.training_data.dataset import DataSet
+
+UNDESCRIBED = "is not described under data"
 _KINDS_OF_DATA = ("snapshots", "molecules")
 _TAKEN = {"benchmark": "snapshots", "pretrain": "snapshots", "property": "molecules"}
 
@@ -169,18 +173,23 @@ def _calculator(key: str, value: str | dict[str, Any]) -> None:
         raise UserError(f"config: {key}: {wrong}")
 
 
+def described(name: str, entry: dict[str, Any]) -> DataSet:
+    """Return the data set that an entry of the data describes; `UserError` where it is none."""
+    if "from" not in entry:
+        raise UserError(f"config: data.{name}.from: missing, the name of a data set")
+    if entry.get("as", _KINDS_OF_DATA[0]) not in _KINDS_OF_DATA:
+        said = f"{entry['as']!r}, not one of {', '.join(_KINDS_OF_DATA)}"
+        raise UserError(f"config: data.{name}.as: {said}")
+    try:
+        return registry.build(entry)
+    except UserError as error:
+        raise UserError(f"config: data.{name}: {error}") from None
+
+
 def _data(config: dict[str, Any], files: bool) -> None:
     """Check settings of data sets and what sections take of them; with `files` that they exist."""
     for name, entry in config["data"].items():
-        if "from" not in entry:
-            raise UserError(f"config: data.{name}.from: missing, the name of a data set")
-        if entry.get("as", _KINDS_OF_DATA[0]) not in _KINDS_OF_DATA:
-            said = f"{entry['as']!r}, not one of {', '.join(_KINDS_OF_DATA)}"
-            raise UserError(f"config: data.{name}.as: {said}")
-        try:
-            data = registry.build(entry)
-        except UserError as error:
-            raise UserError(f"config: data.{name}: {error}") from None
+        data = described(name, entry)
         for file in data.files() if files else []:
             if not (data.folder() / file.path).exists():
                 raise UserError(
@@ -196,7 +205,7 @@ def _data(config: dict[str, Any], files: bool) -> None:
         taken["compare"] = (selected_data(config), "molecules")
     for key, (name, kind) in taken.items():
         if name not in config["data"]:
-            raise UserError(f"config: {key}: '{name}' is not described under data")
+            raise UserError(f"config: {key}: '{name}' {UNDESCRIBED}")
         if registry.kind(config["data"][name]) != kind:
             raise UserError(f"config: {key}: '{name}' has no {kind}")
         if "store" in data_set_needs(config, name) and not shard_sources(config):

@@ -223,6 +223,13 @@ class Trained:
     """Epochs, optimiser and schedule of property models."""
 
     epochs: int = setting("most epochs", 200, unit="epochs", least=1)
+    most_steps: int = setting(
+        "batches with which training ends, at the end of an epoch; where it is left out, epochs "
+        "alone count",
+        LEFT_OUT,
+        unit="batches",
+        least=1,
+    )
     optimizer: Optimizer = setting("how", Optimizer())
     schedule: Schedule = setting("how the learning rate changes", _STEP)
 
@@ -321,4 +328,7 @@ class Property:
     early_stop: int | None = _early_stop()
     batch_atoms: int | None = _batch_atoms()
     matmul_precision: Literal["highest", "high", "medium"] = _precision()
-    data: str = setting("name of the molecules, under `data`", "downstream")
+    data: str | tuple[str, ...] = setting(
+        "name of the molecules, under `data`; of several the first of which files are there",
+        "downstream",
+    )

@@ -108,6 +108,10 @@ class Molecule3D(DataSet):
     def _shards(self) -> list[Path]:
         return shards_of(self.paths["store"], self.settings.shards)
 
+    def geometries(self) -> tuple[str, ...]:
+        """Return DFT's and RDKit's, and that of the run's own store where it is aligned with it."""
+        return ("dft", "rdkit", *(("hf",) if self.settings.align else ()))
+
     def molecules(self) -> Iterator[Molecule]:
         """Yield the molecules of the parts, ascending in CID."""
         part = self._part_of_each()

@@ -83,6 +83,10 @@ class PubChemQCR(DataSet):
         """Return the stages."""
         return list(self.settings.sources)
 
+    def geometries(self) -> tuple[str, ...]:
+        """Return both ends of the DFT relaxation, where the HF one ended first, and RDKit's."""
+        return ("dft", "hf", "rdkit")
+
     def level_references(self) -> dict[Level, np.ndarray] | None:
         """Return what moved energies to one scale, by level: (101,) eV by atomic number."""
         return self._references

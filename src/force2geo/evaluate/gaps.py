@@ -90,6 +90,8 @@ def _why_empty(row: str, rows: list[str], asked: dict[str, Any]) -> str:
     lacks = asked.get("lacking", {}).get(row)
     if lacks:
         return f"{' and '.join(lacks)} not installed: make envs"
+    if row in asked.get("absent", {}):
+        return f"the data set {asked['data']} has no geometry '{asked['absent'][row]}'"
     return str(asked.get("reason", NOT_IN_THIS_RUN))
 
 

@@ -13,15 +13,16 @@ CAPTION = "HOMO–LUMO gap of test molecules, random split, by recipe."
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what the figure is made of."""
-    from force2geo.plan.trainings import path
+    """Return what the figure is made of: the predictions of the recipes that can be trained."""
+    from force2geo.plan.trainings import path, trainings
 
-    section = config["property"]
-    recipes = sorted(section["recipes"]) if "random" in section["splits"] else []
+    names = {recipe: f"property.random.{recipe}" for recipe in config["property"]["recipes"]}
+    there = trainings(config)
     return {
         "files": {
-            recipe: path(config, f"property.random.{recipe}", "predictions.npz")
-            for recipe in recipes
+            recipe: path(config, name, "predictions.npz")
+            for recipe, name in sorted(names.items())
+            if name in there
         }
     }
 

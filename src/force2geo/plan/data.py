@@ -22,6 +22,11 @@ def data_set_needs(config: dict[str, Any], name: str) -> tuple[str, ...]:
     return registry.build(config["data"][name]).needs
 
 
+def geometries(config: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return the geometries that property models may take of an entry's molecules."""
+    return (*registry.build(config["data"][name]).geometries(), "force2geo")
+
+
 def selects(config: dict[str, Any], name: str) -> bool:
     """Return whether an entry's molecules are in the splits of the run's selection.
 

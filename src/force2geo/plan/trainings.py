@@ -11,6 +11,7 @@ from typing import Any
 
 from force2geo.calling.named import record_of
 from force2geo.plan.compared import compared
+from force2geo.plan.data import geometries
 from force2geo.plan.variants import SWEPT, Variant, potential_of, scratch, variants
 from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import DENOISER, recipe
@@ -164,7 +165,7 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return found
     for variant in variants(config):
         made = recipe(variant.recipe)
-        if lacking(config, made.backbone or scratch(config)):
+        if lacking(config, made.backbone or scratch(config)) or absent(config, made.geometry):
             continue
         found[variant.name()] = property_model(config, variant)
         start = potential_of(config, variant)
@@ -194,6 +195,11 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return sorted((key, _sorted(one)) for key, one in value.items())
     return value
+
+
+def absent(config: dict[str, Any], geometry: str) -> bool:
+    """Return whether the molecules that property models learn from have no such geometry."""
+    return geometry not in geometries(config, config["property"]["data"])
 
 
 def path(config: dict[str, Any], name: str, file: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -107,6 +108,14 @@ def _run(
     discard(scratch)
 
 
+def _epochs(settings: Mapping[str, Any], molecules: int) -> int:
+    """Return how many epochs are to be trained: no more than hold `most_steps` batches."""
+    epochs, steps = int(settings["epochs"]), settings.get("most_steps")
+    if steps is None or not epochs:
+        return epochs
+    return min(epochs, max(1, math.ceil(steps / math.ceil(molecules / settings["batch_size"]))))
+
+
 def _say_left_out(sets: dict[str, Any]) -> None:
     """Tell, on one line a set, what is not used."""
     for name, data in sets.items():
@@ -157,6 +166,7 @@ def train(
             raise UserError(f"{name}: nothing in it is of the elements and charges trained on")
     used = {"train": learnt, **judged}
     _say_left_out(used)
+    settings = settings | {"epochs": _epochs(settings, len(learnt))}
     _run(stage, model, objective, used, settings, inputs, target)
 
 

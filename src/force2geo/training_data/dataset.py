@@ -121,6 +121,10 @@ class DataSet(ABC):
         """Return the kinds of snapshots there are, by name: stages of a relaxation, say."""
         return ["all"]
 
+    def geometries(self) -> tuple[str, ...]:
+        """Return the geometries of its molecules, by name; rdkit is made where they have none."""
+        return ("dft", "rdkit")
+
     def snapshots(self) -> Iterator[Frames]:
         """Yield snapshots, molecule by molecule."""
         raise NotImplementedError
