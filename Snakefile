@@ -30,13 +30,14 @@ from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import (
     ALL,
     counted,
+    d_opt_data,
     earlier,
+    is_judged,
     piece_size,
     pieces,
     planned,
     relaxations,
     relaxed_by,
-    selected_data,
 )
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
@@ -74,11 +75,11 @@ FINISHES = finishes(config)
 BOXED = boxed(config)
 # Those that DFT judges.
 JUDGED = [
-    *(name for name, record in RELAXATIONS.items() if record["molecules"] == "d_opt"),
+    *(name for name in RELAXATIONS if is_judged(name)),
     *FINISHES,
 ]
 # What D_opt is of.
-D_OPT_DATA = selected_data(config)
+D_OPT_DATA = d_opt_data(config)
 TRACKING = config["tracking"]
 BATCH_ATOMS = config["relax"]["batch_atoms"]
 SHARD_FILES = expand(f"{RUN}/store/{{shard}}.lmdb", shard=SHARDS)

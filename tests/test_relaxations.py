@@ -87,7 +87,7 @@ def test_pieces_are_named_by_what_they_hold(config, tmp_path):
 def test_a_finish_is_a_relaxation_of_its_own_beside_the_one_it_goes_on_from(config):
     assert finishes(config) == finished_rows(config) == {}
     asked = {"potentials": ["Force2Geo", "GFN2-xTB"], "force_threshold": 0.03, "max_gradients": 9}
-    config["finish"] = asked
+    config["finish"] = asked | {"starts": []}
     limits = {"force_threshold": 0.03, "max_gradients": 9, "dft": config["dft"]}
     own = {"relaxation": "d_opt", "potential": {"training": "pretrain"}, **limits}
     xtb = {"relaxation": "d_opt.GFN2-xTB", "potential": XTB, **limits}
@@ -102,6 +102,29 @@ def test_a_finish_is_a_relaxation_of_its_own_beside_the_one_it_goes_on_from(conf
     files = stage_settings(config, "table/table3")["files"]
     assert files["GFN2-xTB, finished by DFT"] == "judged/d_opt.GFN2-xTB.finished.csv"
     assert files["finishing of GFN2-xTB, finished by DFT"] == "finish/d_opt.GFN2-xTB.finished.csv"
+    # The same files, but for the trainings'.
+    pairs = stage_settings(config, "table/table3_paired")["files"]
+    assert pairs == {row: path for row, path in files.items() if not path.startswith("train/")}
+
+
+def test_each_start_may_be_finished(config):
+    config["relax"]["starts"] = ["rdkit"]
+    config["finish"] = {"potentials": ["Force2Geo"], "starts": ["hf", "rdkit"],
+                        "force_threshold": 0.05, "max_gradients": 20}  # fmt: skip
+    assert finished_rows(config) == {
+        "Force2Geo, finished by DFT": "d_opt.finished",
+        "Force2Geo, from rdkit, finished by DFT": "d_opt.start=rdkit.finished",
+    }
+    assert finishes(config)["d_opt.start=rdkit.finished"]["relaxation"] == "d_opt.start=rdkit"
+    assert earlier("d_opt.start=rdkit.finished") == "d_opt.start=rdkit"
+
+
+def test_a_start_that_is_not_relaxed_is_not_finished(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    values = yaml.safe_load((repository / "config.yaml").read_text())
+    values["finish"] = {"starts": ["rdkit"]}
+    with pytest.raises(UserError, match=r"finish.starts: nothing is relaxed from 'rdkit', only hf"):
+        resolve(values, models=False)
 
 
 def test_a_finish_of_what_does_not_relax_is_named(repository, monkeypatch):

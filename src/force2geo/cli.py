@@ -34,6 +34,7 @@ COMMANDS = {
     "models": "list the models that come with the package, potentials among them",
     "gather": "the pieces of a relaxation in one file",
     "finish": "relaxed molecules of a set to DFT's minimum",
+    "minima": "DFT minima of a list of molecules from two starts, to test relaxations on",
     "dft": "DFT single points of start, relaxed and reference geometries",
     "judge": "relaxed molecules beside their single points and references",
     "table": "one table of a run",

@@ -53,6 +53,22 @@ def test_it_ends_at_the_known_minimum_and_never_rises(tmp_path):
     assert points.positions[0] == pytest.approx(BENT)
 
 
+def test_its_seconds_are_dft_s_and_are_kept(tmp_path):
+    surface = Surface(dear)
+
+    def slow(tasks):
+        for place, found in surface(tasks):
+            found.seconds = 100.0
+            yield place, found
+
+    end, (file,) = run(tmp_path, slow)
+    hessian = end.seconds - 100.0 * end.gradients
+    assert 0 < hessian < 50
+    assert read_points(file).seconds == end.seconds
+    again, _ = run(tmp_path, slow)  # nothing is computed, and so much has been
+    assert again.seconds == end.seconds and len(surface.asked) == end.gradients
+
+
 @pytest.mark.parametrize(("potential", "count"), [(exact, 4), (cheap, 4), (poor, 6)])
 def test_gradients_are_few(tmp_path, potential, count):
     end, _ = run(tmp_path, Surface(dear), potential, BENT * 1.03)

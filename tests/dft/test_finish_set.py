@@ -64,7 +64,10 @@ def test_ends_are_the_surfaces_minimum_and_come_back_as_relaxations(tmp_path):
     ("no lower energy", "step limit"), (FAILED, "exploded"),
 ])  # fmt: skip
 def test_each_end_has_its_status_as_a_relaxation(status, says):
-    run = as_relaxation(relaxed(), Finished(status, "why", BENT, -3.0, 0.2, 4))
+    before = relaxed()
+    before.seconds = 2.0
+    run = as_relaxation(before, Finished(status, "why", BENT, -3.0, 0.2, 4, seconds=5.0))
+    assert run.seconds == 7.0
     assert (run.status, run.reason, run.converged) == (says, "why", says == "converged")
 
 

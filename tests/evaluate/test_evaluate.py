@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from force2geo.errors import UserError
-from force2geo.evaluate.geometry import common, intervals, per_molecule, summary
+from force2geo.evaluate.geometry import common, per_molecule
+from force2geo.evaluate.measures import measures
 from force2geo.relax.result import Relaxed
 from force2geo.training_data.conformers import Conformers
 
@@ -53,6 +54,14 @@ def made(energies, max_forces, dft_forces=None, status=None, outcomes=None, cids
     return points, relaxed, conformers
 
 
+def summary(molecules):
+    return {name: one.value() for name, one in measures(molecules).items()}
+
+
+def intervals(molecules):
+    return {name: one.interval() for name, one in measures(molecules).items()}
+
+
 def case(*arguments, **more):
     return per_molecule(*made(*arguments, **more))
 
@@ -80,6 +89,7 @@ def test_rates_are_equations_10_to_14():
     # Two atoms on a line, superposed: half of what the bond is too long.
     assert molecules["rmsd"].tolist()[:1] == pytest.approx([0.05])
     assert molecules["rmsd_start"].tolist() == pytest.approx([0.1] * 4)
+    assert molecules["rmsd_heavy"].tolist() == pytest.approx([0.05] * 4)
 
 
 @pytest.mark.parametrize("status", ["refused", "exploded"])
@@ -145,6 +155,11 @@ def test_a_start_at_or_below_the_reference_has_no_percentage():
     molecules = case([(0.0, -0.1, 0.0), (-1.0, -1.5, 0.0)], [0.01, 0.01])
     assert molecules["percent"].isna().all()
     found = summary(molecules)
+    assert np.isnan(found["pct_energy_total"])
+    # Nor is what it gained told with the others' energy.
+    assert summary(case([(-1.0, -1.5, 0.0), (4.0, 1.0, 0.0)], [0.01] * 2))[
+        "pct_energy_total"
+    ] == pytest.approx(75.0)
     assert np.isnan(found["pct_energy"]) and found["pct_success"] == 100.0
     assert found["pct_diverged"] == 0.0
 

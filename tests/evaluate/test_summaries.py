@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from force2geo.evaluate.summaries import mean_and_deviation, mean_interval, ranks, resampled
+from force2geo.evaluate.summaries import between, mean_and_deviation, ranks, resampled
 
 
 def test_the_deviation_is_the_sample_s():
@@ -28,16 +28,6 @@ def test_equal_values_share_their_ranks_and_no_number_has_none():
     )
 
 
-def test_an_interval_is_the_normal_one_for_many():
-    values = np.random.default_rng(0).normal(5.0, 2.0, 1000)
-    samples = resampled(1000)
-    error = values.std() / np.sqrt(1000)
-    for percent, width in ((95, 1.960), (68.27, 1.0), (50, 0.6745)):
-        low, high = mean_interval(values, samples, percent)
-        assert (high - low) / (2 * error) == pytest.approx(width, rel=0.06)
-        assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.1 * error)
-
-
 def test_samples_are_drawn_with_replacement_and_are_the_same_again():
     samples = resampled(40)
     assert samples.shape == (2000, 40) and (samples == resampled(40)).all()
@@ -47,16 +37,8 @@ def test_samples_are_drawn_with_replacement_and_are_the_same_again():
     assert share == pytest.approx(1 - (1 - 1 / 40) ** 40, abs=0.005)
 
 
-def test_common_samples_pair_what_is_compared():
-    shared = np.random.default_rng(1).normal(0, 10, 200)
-    one, other = shared + 1.0, shared
-    samples = resampled(200)
-    assert mean_interval(one - other, samples) == pytest.approx((1.0, 1.0))
-    difference = np.subtract(mean_interval(one, samples), mean_interval(other, samples))
-    np.testing.assert_allclose(difference, 1.0)
-
-
-def test_what_is_no_number_is_left_out():
-    samples = resampled(3)
-    assert mean_interval([np.nan, 3.0, np.nan], samples) == (3.0, 3.0)
-    assert np.isnan(mean_interval([np.nan] * 3, samples)).all()
+def test_what_lies_between_is_so_much_of_it():
+    values = np.random.default_rng(0).permutation(np.append(np.arange(1001.0), np.nan))
+    assert between(values) == pytest.approx((25.0, 975.0))
+    assert between(values, 50) == pytest.approx((250.0, 750.0))
+    assert np.isnan(between(values[:0])).all()

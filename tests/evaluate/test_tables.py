@@ -11,7 +11,6 @@ from force2geo.errors import UserError
 from force2geo.evaluate.table import frame, published, trace, write_table_files
 from force2geo.files import provenance_path, record_provenance, write_json
 from force2geo.tables import table2, table4, table6, table11, table_a3
-from force2geo.tables.table3 import table3
 
 
 def built(table, **files):
@@ -72,94 +71,9 @@ def metrics_file(folder, value, parts=None):
     return path
 
 
-def molecules(**more):
-    """Rows as `per_molecule` gives them: five, each rate another number."""
-    rows = pd.DataFrame({
-        "cid": [f"{i:09d}" for i in range(5)],
-        "status": ["converged", "converged", "step limit", "refused", "bonds changed"],
-        "judged": True, "failed": [False, False, False, True, False],
-        "max_force": [0.01, 0.02, 0.06, np.nan, 0.03],
-        "max_force_dft": [0.01, 0.2, 0.2, np.nan, 0.2],
-        "to_gain": [10.0, 10.0, 10.0, 10.0, 10.0], "gained": [9.5, 8.0, 2.5, 0.0, 10.5],
-        "residual": [0.5, 2.0, 7.5, np.nan, -0.5], "percent": [95.0, 80.0, 25.0, 0.0, 105.0],
-        "diverged": [False, False, False, True, False],
-    })  # fmt: skip
-    return rows.assign(**more)
-
-
-def test_table_3_shows_each_rate_under_its_name(tmp_path):
-    source = tmp_path / "relaxation.csv"
-    data = frame(table3({"Force2Geo": (molecules(), source)})).set_index("Model")
-    row = data.loc["Force2Geo"]
-    assert row["Energy minimised (%)"] == "61"  # (95 + 80 + 25 + 0 + 105) / 5
-    assert row["Chemical accuracy (%)"] == "40"
-    assert row["Diverged (%)"] == "20"
-    assert row["Force converged, by the potential (%)"] == "60"
-    assert row["Force converged, by DFT (%)"] == "20"
-    # The published 4.2 % stands beside DFT's, and nothing beside the potential's own.
-    assert row["Force converged, by DFT (%), published"] == "4.2"
-    assert "Force converged, by the potential (%), published" not in data
-    assert row["Diverged (%), published"] == "8.1"
-
-
-def test_table_3_says_what_it_rests_on(tmp_path):
-    one, other = molecules(), molecules(judged=[True, True, False, True, True])
-    other.loc[0, "residual"] = 3.0
-    table = table3({"Force2Geo": (one, tmp_path / "a"), "GFN2-xTB": (other, tmp_path / "b")})
-    # Molecule 2 is left out of both rows: (95 + 80 + 0 + 105) / 4.
-    assert [row["pct_energy"].value for row in table.rows.values()] == [70.0, 70.0]
-    assert [row["pct_success"].value for row in table.rows.values()] == [50.0, 25.0]
-    notes = "\n".join(table.notes)
-    assert "judged on the same 4 molecules" in notes and "1 of 5 for GFN2-xTB" in notes
-    assert "Equation 14 does not say" in notes and "4.2 %" in notes
-    assert "Force2Geo: 1 refused; each is a failure in every rate" in notes
-    assert "1 ended as another molecule" in notes and "1 of them within chemical accuracy" in notes
-    assert "residual energy of 3 molecules, median 0.50" in notes
-    assert {row["pct_energy"].source.name for row in table.rows.values()} == {"a", "b"}
-
-
-def test_table_3_counts_the_gradients_of_rows_that_dft_finished(tmp_path):
-    finished = tmp_path / "finished.csv"
-    cids = molecules()["cid"]
-    ends = ["minimum", "minimum", "gradient limit", "not begun", "saddle point"]
-    pd.DataFrame(
-        {"cid": cids, "status": ends, "gradients": [2, 3, 20, 0, 3],
-         "reason": ["", "", "", "the relaxation ended as refused", ""]}
-    ).iloc[::-1].to_csv(finished, index=False)  # fmt: skip
-    row = "Force2Geo, finished by DFT"
-    relaxed = {"Force2Geo": (molecules(), tmp_path / "a"), row: (molecules(), tmp_path / "b")}
-    table = table3(relaxed, finishing={row: finished})
-    assert table.rows["Force2Geo"]["gradients"].value == 0
-    assert table.rows[row]["gradients"].value == 7.0  # of the four that DFT was asked for
-    assert table.rows[row]["gradients"].source == finished
-    assert frame(table).set_index("Model").loc[row, "DFT gradients (mean)"] == "7"
-    (note,) = [note for note in table.notes if "verifying" in note]
-    assert "2 minimum" in note and "1 gradient limit" in note
-    assert "the relaxation ended as refused" in note
-    assert "gradients" not in table3({"Force2Geo": relaxed["Force2Geo"]}).columns
-
-
-def test_table_3_of_failures_alone_has_no_numbers_that_are_none(tmp_path):
-    failed = molecules(
-        status="exploded", failed=True, residual=np.nan, gained=0.0, percent=np.nan, diverged=True,
-        max_force=np.nan, max_force_dft=np.nan,
-    )  # fmt: skip
-    table = table3({"Force2Geo": (failed, tmp_path / "a")})
-    assert "Force2Geo: residual energy of 0 molecules." in table.notes
-    assert "nan" not in " ".join(table.notes)
-    values = {name: cell.value for name, cell in table.rows["Force2Geo"].items()}
-    assert values["pct_success"] == values["pct_force_dft"] == 0.0
-    assert values["pct_diverged"] == 100.0
-
-
-def test_one_molecule_is_not_molecules(tmp_path):
-    one = {"Force2Geo": (molecules().iloc[[1]], tmp_path / "a")}
+def test_one_molecule_of_a_sweep_is_not_molecules(tmp_path):
     swept = sweep({"0.2": metrics_file(tmp_path / "m", 0.2)})
-    notes = table3(one).notes + swept.notes
-    assert "All rows are judged on the same 1 molecule." in notes
-    assert any("Force2Geo: 1 molecule; 95 %" in note for note in notes)
-    assert any("residual energy of 1 molecule, median 2.00" in note for note in notes)
-    assert not any("1 molecules" in note for note in notes)
+    assert swept.notes and not any("1 molecules" in note for note in swept.notes)
 
 
 def test_table_a3_counts_the_stages(tmp_path):
@@ -352,11 +266,3 @@ def test_published_tables_are_complete():
     assert len(published("table2")) == 9 and len(published("table6")) == 8
     assert published("table3")["Force2Geo"]["pct_success"] == 10.29
     assert published("table4")["Force2Geo + PaiNN"]["scaffold_test"] == 0.1832
-
-
-def test_table_3_tells_how_long_training_took(tmp_path):
-    history = [{"seconds": seconds} for seconds in (30.5, 20.0, 70.0)]
-    write_json(tmp_path / "m.json", {"parameters": 1234, "epochs": 3, "history": history})
-    table = table3({"Force2Geo": (molecules(), tmp_path / "a")}, {"Force2Geo": tmp_path / "m.json"})
-    told = "Force2Geo: 1234 weights, 3 epochs of training in 120 s."
-    assert [note for note in table.notes if "weights" in note] == [told]

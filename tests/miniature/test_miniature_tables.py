@@ -210,6 +210,9 @@ def test_table3_is_arithmetic_of_the_single_points(evaluated, name):
         column: cell for (row, column), cell in cells(evaluated, "table3").items() if row == name
     }
     assert {"pct_energy", "pct_success", "pct_diverged", "pct_force"} <= set(traced)
+    with h5py.File(evaluated / "typed/relax/d_opt.h5") as data:
+        seconds = data["seconds"][:]
+    assert traced.pop("seconds")["value"] == pytest.approx(seconds.mean()) and (seconds > 0).all()
     for column, cell in traced.items():
         assert cell["value"] == pytest.approx(expected[column], abs=1e-6), column
     shown = table(evaluated, "table3").loc[name]

@@ -76,6 +76,10 @@ SHOWN = {
         *(f"{kind}/d_opt.GFN2-xTB.finished.csv" for kind in ("judged", "finish")),
         "train/pretrain/metrics.json", "train/pretrain.published/metrics.json",
     },
+    "tables/table3_paired.csv": {
+        *(f"judged/d_opt{n}.csv" for n in ("", ".GFN2-xTB", ".DFT", ".published")),
+        *(f"{kind}/d_opt.GFN2-xTB.finished.csv" for kind in ("judged", "finish")),
+    },
     "tables/table11.csv": {
         f"train/property.random.geometry_force2geo.noise=0.05/{name}"
         for name in ("metrics.json", "predictions.npz")
@@ -192,7 +196,7 @@ def test_a_table_is_made_by_its_name_and_by_no_other_s_trainings(checkout, snake
         "benchmark.schnet", "benchmark.schnet.seed8", "benchmark.painn", "benchmark.painn.seed8",
     }  # fmt: skip
     text = snakemake(checkout, "-nF", "all_tables")
-    assert len(re.findall(r"^rule table:", text, re.M)) == 6 and "rule figure:" not in text
+    assert len(re.findall(r"^rule table:", text, re.M)) == 7 and "rule figure:" not in text
 
 
 def planned_jobs(text):
@@ -218,6 +222,22 @@ def test_d_opt_is_relaxed_and_judged_by_others_alone(checkout, snakemake):
     text = snakemake(checkout, "-n", "--quiet", "rules", configs=["others.yaml"])
     jobs = planned_jobs(text)
     assert jobs["dft"] == jobs["judge"] == "1" and not {"train", "figure"} & set(jobs)
+
+
+def test_a_set_in_d_opt_s_place_needs_no_selection(checkout, snakemake):
+    (checkout / "apart").mkdir()
+    (checkout / "apart/minima.h5").touch()
+    config = {
+        "run": "apart", "data": {"apart": {"from": "d_opt_120", "folder": "apart"}},
+        "relax": {"d_opt": "apart"}, "tables": ["table3"],
+        "compare": {"xTB": {"calculator": "tblite.ase:TBLite"}}, "finish": {"potentials": ["xTB"]},
+    }  # fmt: skip
+    (checkout / "apart.yaml").write_text(json.dumps(config))
+    text = snakemake(checkout, "-n", "--quiet", "rules", configs=["apart.yaml"])
+    jobs = planned_jobs(text)
+    assert jobs["data"] == jobs["gather"] == jobs["finish"] == "1"
+    assert jobs["dft"] == jobs["judge"] == "2"  # before and after DFT's steps
+    assert not {"curate", "select", "d_opt", "train"} & set(jobs)
 
 
 def test_networks_are_compared_on_a_data_set_without_logs(checkout, snakemake):
@@ -280,7 +300,7 @@ def test_property_models_learn_from_molecules_with_splits_of_their_own(checkout,
          "config: property.target: 'downstream' has no target 'mass', only gap"),
         ({"relax": {"max_step": 5}},
          "config: unknown key 'relax.max_step'; known here: batch_atoms, chunk, "
-         "force_threshold, max_steps, optimizer, starts"),
+         "d_opt, force_threshold, max_steps, optimizer, potential, starts"),
         ({"curate": {"name_pattern": "(?P<cid>\\d+"}},
          "config: curate.name_pattern: not a regular expression"),
         ({"compare": {"mine": {"calculator": "nowhere.at_all:Thing"}}},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from force2geo.dft.finish import Finished, Settings
+    from force2geo.dft.level import Level
     from force2geo.relax.evaluators import Evaluator
     from force2geo.relax.journal import Journal
     from force2geo.relax.structures import Structure
@@ -47,13 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return what was asked for; `UserError` for what cannot be meant."""
-    import json
     import math
-    from dataclasses import fields
     from importlib.util import find_spec
 
     from force2geo.dft.finish import Settings
-    from force2geo.dft.level import Level
     from force2geo.errors import UserError
 
     if args.input is None:
@@ -68,10 +66,22 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise UserError(f"--{name.replace('_', '-')} {value}: give a number above 0")
     if args.points is not None and args.points.exists() and not args.points.is_dir():
         raise UserError(f"--points {args.points}: this is a file, give a folder")
+    limits = args.dft_workers, args.dft_seconds, args.dft_memory
+    return Settings(args.finish_fmax, args.finish_gradients, level_of(args.dft_level), *limits)
+
+
+def level_of(text: str) -> Level:
+    """Return the level of `--dft-level`, a JSON object; `UserError` for what is none."""
+    import json
+    from dataclasses import fields
+
+    from force2geo.dft.level import Level
+    from force2geo.errors import UserError
+
     try:
-        values = json.loads(args.dft_level)
+        values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"--dft-level: not JSON ({error}): {args.dft_level}") from None
+        raise UserError(f"--dft-level: not JSON ({error}): {text}") from None
     kinds = {one.name: type(one.default) for one in fields(Level)}
     if not isinstance(values, dict):
         raise UserError('--dft-level: give a JSON object, {"method": "hf"} say')
@@ -80,8 +90,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise UserError(f"--dft-level: no '{name}', only {', '.join(kinds)}")
         if type(value) is not kinds[name]:
             raise UserError(f"--dft-level: '{name}' is {value!r}, give a {kinds[name].__name__}")
-    limits = args.dft_workers, args.dft_seconds, args.dft_memory
-    return Settings(args.finish_fmax, args.finish_gradients, Level(**values), *limits)
+    return Level(**values)
 
 
 def finish_structures(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from force2geo.calling.named import record_of
+from force2geo.config.judged import check_judged
 from force2geo.config.stages import shard_sources
 from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
 from force2geo.plan.compared import compared
 from force2geo.plan.data import data_set_needs
-from force2geo.plan.relaxations import OWN, selected_data
+from force2geo.plan.relaxations import OWN, d_opt_data
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import model, pretraining
 from force2geo.plan.variants import recipes, scratch
@@ -45,6 +46,7 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
     _compared(config)
     _box(config)
     _data(config, models)
+    check_judged(config)
     if models:
         _models(config)
     _shown(config)
@@ -201,8 +203,9 @@ def _data(config: dict[str, Any], files: bool) -> None:
         for section, kind in _TAKEN.items()
         if section in config
     }
-    if config["compare"]:
-        taken["compare"] = (selected_data(config), "molecules")
+    apart = config["relax"]["d_opt"] is not None
+    if config["compare"] or apart:
+        taken["relax.d_opt" if apart else "compare"] = (d_opt_data(config), "molecules")
     for key, (name, kind) in taken.items():
         if name not in config["data"]:
             raise UserError(f"config: {key}: '{name}' {UNDESCRIBED}")

@@ -36,10 +36,15 @@ class Relax:
         "most atoms that move at once; changes no result", 4096, unit="atoms", least=1
     )
     chunk: Chunk = setting("molecules of one job", Chunk())
-    starts: tuple[Literal["hf", "rdkit", "dft"], ...] = setting(
+    starts: tuple[Literal["hf", "rdkit", "dft", "gfn2"], ...] = setting(
         "geometries D_opt is relaxed from beside `hf`, the first DFT snapshot: rows of table 3",
         (),
         distinct=True,
+    )
+    d_opt: str | None = setting(
+        "data of molecules with splits of their own, all of which stand in D_opt's place; they "
+        "start from a geometry of that data set's choice",
+        None,
     )
 
 
@@ -68,6 +73,11 @@ class Finish:
     potentials: tuple[str, ...] = setting(
         "whose relaxations: `Force2Geo`, the run's own potential, or names under `compare`",
         ("Force2Geo",),
+        distinct=True,
+    )
+    starts: tuple[Literal["hf", "rdkit", "dft", "gfn2"], ...] = setting(
+        "starts whose relaxations are finished, of D_opt's; the first alone if none is named",
+        (),
         distinct=True,
     )
     force_threshold: float = setting(

@@ -7,6 +7,7 @@ from its points on disk alone, so that a kill loses no gradient.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +58,7 @@ class Finished:
     forces below the threshold; `gradient limit`; `no lower energy` where ever shorter steps found
     none; `failed` where DFT or the potential has no energy there, and `not computed` where the
     machine is to blame and another call tries again, with the `reason`. `gradients` counts those
-    asked of DFT, the last, which verifies, with them.
+    asked of DFT, the last, which verifies, with them; `seconds` are theirs and the Hessian's.
     """
 
     status: str
@@ -67,6 +68,7 @@ class Finished:
     max_force: float = float("nan")
     gradients: int = 0
     lowest_curvature: float = float("nan")
+    seconds: float = 0.0
 
 
 class _Finishing:
@@ -100,6 +102,7 @@ class _Finishing:
             self.status, self.reason = UNDONE, result.error
             return False
         points = self.points
+        points.seconds += result.seconds
         if result.outcome == FAILED or result.gradient is None:
             points.failed.append((len(points.positions), self.next, result.error))
             self._failed(self.next, result.error)
@@ -138,11 +141,12 @@ class _Finishing:
             self.next = self.descent.propose()
 
     def result(self) -> Finished:
-        known = self.descent
+        known, spent = self.descent, self.points.seconds
+        about = self.status, self.reason, known.positions
         if not np.isfinite(known.energy):
-            return Finished(self.status, self.reason, known.positions, gradients=self.count)
-        about = known.positions, known.energy, known.max_force, self.count
-        return Finished(self.status, self.reason, *about, known.lowest_curvature())
+            return Finished(*about, gradients=self.count, seconds=spent)
+        curvature = known.lowest_curvature()
+        return Finished(*about, known.energy, known.max_force, self.count, curvature, spent)
 
 
 def finish(
@@ -204,7 +208,8 @@ def _points(
     path = points_path(molecule, level, folder, potential)
     if path.exists():
         return read_points(path)
+    begun = time.perf_counter()
     slope, hessian = surface(molecule)
     if not (np.isfinite(slope).all() and np.isfinite(hessian).all()):
         return None
-    return Points(path, slope, hessian)
+    return Points(path, slope, hessian, seconds=time.perf_counter() - begun)

@@ -67,8 +67,8 @@ def as_relaxation(run: Relaxation, end: Finished) -> Relaxation:
     """Return a relaxation that ends where DFT's steps did: its start, then that place.
 
     `steps` are DFT's gradients, `energies` and forces there are DFT's, in eV and eV/Å, its forces
-    on each atom not kept. One that became another molecule on the way says so, one whose gradients
-    the machine could not compute keeps the end it had.
+    on each atom not kept; its seconds are added. One that became another molecule on the way says
+    so, one whose gradients the machine could not compute keeps the end it had.
     """
     if end.status in (NOT_BEGUN, UNDONE):
         return run
@@ -78,7 +78,11 @@ def as_relaxation(run: Relaxation, end: Finished) -> Relaxation:
     run.energies[1:], run.max_forces[1:] = [end.energy], [end.max_force]
     run.status, run.reason, run.steps = _AS_RELAXATION[end.status], end.reason, end.gradients
     run.stationary = end.status in (MINIMUM, SADDLE)
+<<<<<<< HEAD
     run.force_spread = float("nan")  # it was that of another place
+=======
+    run.seconds += end.seconds
+>>>>>>> table3
     changed = what_became_of_bonds(run.atomic_numbers, run.frames[0], end.positions, run.bonds)
     if changed and run.status != "exploded":
         run.status = changed

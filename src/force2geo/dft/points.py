@@ -4,7 +4,8 @@ One `.npz` of plain arrays as `force2geo label` writes them, `cid`, `z`, `smiles
 `charge`, `multiplicity`, `extra_pos` (K,n,3) Å, `extra_energy` (K,) Hartree, `extra_grad` (K,n,3)
 Hartree/bohr, `extra_origin` (K,) (`relaxed`, then `finish_1`, `finish_2` ...) and `info`; beside
 them the potential's `start` (n,3) Å, `slope` (n,3) eV/Å and `hessian` (3n,3n) eV/Å², and places
-without an energy, `failed_pos` (F,n,3) Å, `failed_after` (F,) points and `failed_error` (F,).
+without an energy, `failed_pos` (F,n,3) Å, `failed_after` (F,) points and `failed_error` (F,);
+`seconds` is what the Hessian and all of DFT took.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Points:
     energies: list[float] = field(default_factory=list)
     gradients: list[np.ndarray] = field(default_factory=list)
     failed: list[tuple[int, np.ndarray, str]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def count(self) -> int:
@@ -89,6 +91,7 @@ class Points:
             "failed_pos": np.array([one[1] for one in self.failed]).reshape(shape),
             "failed_after": np.array([one[0] for one in self.failed], dtype=int),
             "failed_error": np.array([one[2] for one in self.failed], dtype=str),
+            "seconds": np.array(self.seconds),
         }
         with atomic_path(self.path) as part, part.open("wb") as handle:
             np.savez_compressed(handle, **record)
@@ -111,4 +114,6 @@ def read_points(path: Path) -> Points:
             data["extra_energy"].tolist(),
             list(data["extra_grad"]),
             list(failed),
+            # Files from before it was kept do not know.
+            float(data["seconds"]) if "seconds" in data else float("nan"),
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from force2geo.errors import UserError
-from force2geo.evaluate.summaries import mean_interval, resampled
+from force2geo.evaluate.basins import heavy_rmsd
 from force2geo.files import reading
 from force2geo.superposition import rmsd
 from force2geo.units import HARTREE_TO_KCAL_MOL
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from force2geo.relax.result import Relaxed
     from force2geo.training_data.conformers import Conformers
 
-CHEMICAL_ACCURACY = 1.0
-"""kcal/mol."""
 FORCE_THRESHOLD = 0.05
 """eV/Å."""
 ENERGY_NOISE = 1e-3
@@ -45,7 +43,7 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
     residual energy and diverged; so did one that lies above its start by more than
     `ENERGY_NOISE`. `judged` is False where a single point was not computed, which says nothing of
     the geometry. `max_force` by the potential and `max_force_dft` by DFT, eV/Å; `rmsd` to the
-    reference in Å.
+    reference in Å, `rmsd_heavy` as of `heavy_rmsd`; `seconds` of wall time that it relaxed.
     """
     if "outcome" not in points:
         raise UserError("the single points have no column 'outcome': run force2geo dft again")
@@ -71,6 +69,7 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
         if refused:
             end = np.nan
         to_gain, gained = start - reference, 0.0 if failed else start - end
+        numbers = relaxed.atomic_numbers[index]
         first, final = relaxed.frames[index][0], relaxed.frames[index][-1]
         reference_positions = conformers.geometry["dft"][conformers.atoms(row)]
         usable = not refused and np.isfinite(final).all()
@@ -89,9 +88,11 @@ def per_molecule(points: pd.DataFrame, relaxed: Relaxed, conformers: Conformers)
                 "percent": 100 * gained / to_gain if to_gain > 0 else np.nan,
                 "diverged": bool(failed or end > start + ENERGY_NOISE),
                 "rmsd": rmsd(final, reference_positions) if usable else np.nan,
+                "rmsd_heavy": heavy_rmsd(numbers, final, reference_positions) if usable else np.nan,
                 "rmsd_start": rmsd(first, reference_positions)
                 if np.isfinite(first).all()
                 else np.nan,
+                "seconds": float(relaxed.seconds[index]),
             }
         )
     return pd.DataFrame(rows)
@@ -101,7 +102,8 @@ def read_molecules(path: Path) -> pd.DataFrame:
     """Return the table of `per_molecule` from its file."""
     with reading(path, "relaxed molecules and their single points, CSV"):
         table = pd.read_csv(path, dtype={"cid": str, "status": str})
-        table[["cid", "status", "judged", "failed", "residual"]]  # a `KeyError` where it has others
+        needed = ["cid", "status", "judged", "failed", "residual", "rmsd_heavy", "seconds"]
+        table[needed]  # a `KeyError` where it has others
     return table
 
 
@@ -119,47 +121,3 @@ def common(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             "computed, or D_opt differs; the warnings of force2geo dft say why"
         )
     return {name: table.set_index("cid").loc[order].reset_index() for name, table in tables.items()}
-
-
-def _rates(molecules: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return what the rates are means of, in percent, by name, a value (or NaN) per molecule."""
-    good = ~molecules["failed"]
-    return {
-        "pct_energy": molecules["percent"],
-        "pct_success": 100.0 * (good & (molecules["residual"] < CHEMICAL_ACCURACY)),
-        # Without an energy of the start nothing is known, unless the relaxation failed.
-        "pct_diverged": (100.0 * molecules["diverged"]).where(molecules["gained"].notna()),
-        "pct_force": 100.0 * (good & (molecules["max_force"] < FORCE_THRESHOLD)),
-        "pct_force_dft": 100.0 * (good & (molecules["max_force_dft"] < FORCE_THRESHOLD)),
-    }
-
-
-def summary(molecules: pd.DataFrame) -> dict[str, float]:
-    """Return the rates over all molecules, in percent.
-
-    `pct_energy` (eq. 10) is the mean of eq. 11 over the molecules that have one, which one with
-    little to gain can rule; `pct_energy_median` their median; `pct_energy_total` the energy gained
-    by all over that to be gained by all, which one with much to gain can rule; `pct_success`
-    (eq. 12), `pct_diverged`, `pct_force` (eq. 14, judged by the potential) and `pct_force_dft` (by
-    DFT). A molecule that failed counts against each of them. A missing single point of the
-    reference counts as no success; a molecule without one of the start is left out of
-    `pct_diverged`.
-    """
-    known = molecules.dropna(subset=["percent"])
-    total = known["to_gain"].sum()
-    return {
-        "molecules": len(molecules),
-        "pct_energy_median": float(known["percent"].median()) if len(known) else np.nan,
-        "pct_energy_total": float(100 * known["gained"].sum() / total) if total else np.nan,
-        **{name: float(values.mean()) for name, values in _rates(molecules).items()},
-    }
-
-
-def intervals(molecules: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Return what 95 of 100 samples of as many molecules would give for each rate of `summary`.
-
-    (low, high) by name: percentiles of a bootstrap over the molecules.
-    """
-    columns = _rates(molecules) | {"residual": molecules["residual"]}
-    samples = resampled(len(molecules))
-    return {name: mean_interval(column, samples) for name, column in columns.items()}

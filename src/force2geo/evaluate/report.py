@@ -87,7 +87,7 @@ def _table(path: Path, title: str) -> str:
 
 def _heading(name: str, title: str) -> str:
     """Return a table's title with its number, which one that is in no paper has not."""
-    number = name.removeprefix("table").strip("_").upper()
+    number = name.removeprefix("table").strip("_").partition("_")[0].upper()
     return f"Table {number}. {title}" if name.startswith("table") else title
 
 

@@ -36,14 +36,9 @@ def resampled(count: int, draws: int = 2000, seed: int = 7) -> np.ndarray:
     return np.random.default_rng(seed).integers(count, size=(draws, count))
 
 
-def mean_interval(values: Any, samples: np.ndarray, percent: float = 95) -> tuple[float, float]:
-    """Return between what `percent` of the samples' means of `values` (n,) lie.
-
-    What is no number is left out of a sample; NaN where no sample has a number.
-    """
-    sample = np.asarray(values, dtype=float)[samples]
-    counts = np.isfinite(sample).sum(axis=1)
-    means = np.nansum(sample, axis=1)[counts > 0] / counts[counts > 0]
+def between(values: np.ndarray, percent: float = 95) -> tuple[float, float]:
+    """Return between what `percent` of values (n,) lie, NaN where none is a number."""
+    known = values[np.isfinite(values)]
     outside = (100 - percent) / 2
-    low, high = np.percentile(means, [outside, 100 - outside]) if len(means) else (np.nan, np.nan)
+    low, high = np.percentile(known, [outside, 100 - outside]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)

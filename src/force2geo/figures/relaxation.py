@@ -14,7 +14,10 @@ CAPTION = "BFGS relaxation of D_opt, one line a molecule."
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the figure is made of."""
-    return {"files": {"relaxed": "relax/d_opt.h5"}}
+    from force2geo.plan.relaxations import first_start, name_of
+
+    name = name_of("d_opt", start=first_start(config))
+    return {"files": {"relaxed": f"relax/{name}.h5"}}
 
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:

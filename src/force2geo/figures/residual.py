@@ -14,7 +14,10 @@ CAPTION = "DFT single points of D_opt: energy above the DFT-relaxed geometry."
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the figure is made of."""
-    return {"files": {"molecules": "judged/d_opt.csv"}}
+    from force2geo.plan.relaxations import first_start, name_of
+
+    name = name_of("d_opt", start=first_start(config))
+    return {"files": {"molecules": f"judged/{name}.csv"}}
 
 
 def draw(asked: dict[str, Any], folder: Path) -> Figure:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from force2geo.plan.relaxations import OWN, START, name_of, relaxations
+from force2geo.plan.relaxations import OWN, first_start, name_of, relaxations, row_of
 from force2geo.plan.trainings import same
 
 FINISHED = ", finished by DFT"
 """After a potential's name in a row of table 3."""
+FINISHING = "finishing of "
+"""Before that name, in a table's request, the table of `force2geo finish`."""
 _SUFFIX = ".finished"
 
 
@@ -32,15 +34,18 @@ def _named(config: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
     section, found = config["finish"], {}
     all_of = relaxations(config)
     ids = same(all_of)
-    for potential in section["potentials"]:
-        relaxation = ids[name_of("d_opt", "" if potential == OWN else potential, START)]
-        found[potential + FINISHED] = (
-            relaxation + _SUFFIX,
-            {
-                "relaxation": relaxation,
-                "potential": all_of[relaxation]["potential"],
-                **{key: section[key] for key in ("force_threshold", "max_gradients")},
-                "dft": config["dft"],
-            },
-        )
+    limits = {key: section[key] for key in ("force_threshold", "max_gradients")}
+    for start in section["starts"] or [first_start(config)]:
+        for potential in section["potentials"]:
+            other = "" if potential == OWN else potential
+            relaxation = ids[name_of("d_opt", other, start)]
+            found[row_of(other, start) + FINISHED] = (
+                relaxation + _SUFFIX,
+                {
+                    "relaxation": relaxation,
+                    "potential": all_of[relaxation]["potential"],
+                    **limits,
+                    "dft": config["dft"],
+                },
+            )
     return found

@@ -27,11 +27,11 @@ ALL = "all"
 """The molecules of a relaxation of a whole set."""
 
 
-def relaxation(
-    config: dict[str, Any], molecules: str, other: str = "", start: str = START
-) -> dict[str, Any]:
-    """Return the relaxation of `d_opt` or of the `subset`, by the run's potential or another."""
-    return _relaxation(config, selected_data(config), molecules, start, other)
+def of_d_opt(config: dict[str, Any], other: str = "", start: str = START) -> dict[str, Any]:
+    """Return the relaxation of D_opt, or of what stands in its place, by a potential."""
+    data = d_opt_data(config)
+    molecules = "d_opt" if config["relax"]["d_opt"] is None else ALL
+    return _relaxation(config, data, molecules, start, other)
 
 
 def whole_set(config: dict[str, Any], data: str) -> dict[str, Any]:
@@ -74,6 +74,25 @@ def selected_data(config: dict[str, Any]) -> str:
     return asked if asked in entries else next(iter(entries), "downstream")
 
 
+def d_opt_data(config: dict[str, Any]) -> str:
+    """Return the entry of the data that is judged: D_opt's, or one that stands in its place."""
+    return config["relax"]["d_opt"] or selected_data(config)
+
+
+def of_another_set(config: dict[str, Any]) -> dict[str, str]:
+    """Return what a table says of the set in D_opt's place, nothing where there is none."""
+    name = config["relax"]["d_opt"]
+    if name is None:
+        return {}
+    return {"molecules": registry.find(config["data"][name]["from"]).about.title}
+
+
+def first_start(config: dict[str, Any]) -> str:
+    """Return the geometry that D_opt starts from whatever the configuration says."""
+    name = config["relax"]["d_opt"]
+    return START if name is None else registry.find(config["data"][name]["from"]).start
+
+
 def relaxed_by(config: dict[str, Any], data: str) -> str:
     """Return the name of the relaxation that property models of an entry learn from."""
     return "subset" if selects(config, data) else f"{ALL}.{data}"
@@ -106,20 +125,36 @@ def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of all relaxations that the configuration names, by name."""
     found = {}
     if "pretrain" in config:
-        found["subset"] = relaxation(config, "subset", _for_properties(config))
+        found["subset"] = _relaxation(
+            config, selected_data(config), "subset", START, _for_properties(config)
+        )
     for training in trainings(config).values():
         if training.get("geometry") == "force2geo" and not selects(config, training["data"]):
             found[relaxed_by(config, training["data"])] = whole_set(config, training["data"])
     for other, start in _judged(config):
-        found[name_of("d_opt", other, start)] = relaxation(config, "d_opt", other, start)
+        found[name_of("d_opt", other, start)] = of_d_opt(config, other, start)
     return found
 
 
 def _judged(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the potentials, the run's own first, with each geometry that D_opt starts from."""
     potentials = [*([""] if "pretrain" in config else []), *others(config)]
-    starts = dict.fromkeys([START, *config["relax"]["starts"]])
-    return [(other, start) for start in starts for other in potentials]
+    return [(other, start) for start in d_opt_starts(config) for other in potentials]
+
+
+def d_opt_starts(config: dict[str, Any]) -> list[str]:
+    """Return the geometries that D_opt starts from, each once."""
+    return list(dict.fromkeys([first_start(config), *config["relax"]["starts"]]))
+
+
+def is_judged(name: str) -> bool:
+    """Return whether a relaxation, or a finishing, is one that DFT judges."""
+    return name.partition(".")[0] == "d_opt"
+
+
+def row_of(other: str, start: str) -> str:
+    """Return the row of table 3 of a potential, the run's own without a name, from a start."""
+    return (other or OWN) + (f"{BETWEEN}{start}" if start != START else "")
 
 
 def earlier(name: str) -> str | None:
@@ -136,9 +171,7 @@ def judged(config: dict[str, Any]) -> dict[str, str]:
     """Return the tables of D_opt's molecules by row of table 3, within the run's folder."""
     ids = same(relaxations(config))
     return {
-        (other or OWN) + (f"{BETWEEN}{start}" if start != START else ""): (
-            f"judged/{ids[name_of('d_opt', other, start)]}.csv"
-        )
+        row_of(other, start): f"judged/{ids[name_of('d_opt', other, start)]}.csv"
         for other, start in _judged(config)
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,12 @@ class _Active:
             fixed = [own if run.fixed is None else run.fixed
                      for own, run in zip(free, self.runs, strict=True)]  # fmt: skip
             self.fixed = self._rows(fixed, self.positions.shape[1]) > 0
+
+    def spend(self, seconds: float) -> None:
+        """Lay time on the molecules, by their atoms."""
+        each = seconds / sum(self.counts)
+        for run, atoms in zip(self.runs, self.counts, strict=True):
+            run.seconds += each * atoms
 
     def batch(self) -> Batch:
         """Return the molecules where they are now."""
@@ -243,7 +250,7 @@ def relax_runs(
                 watch.see(finished, moving)
 
     def work(share: _Share) -> None:
-        active = _Active(optimizer, torch.device(device))
+        active, begun = _Active(optimizer, torch.device(device)), time.perf_counter()
         while not stop.is_set() and (share.waiting or active.runs):
             if entering := share.entering(active):
                 active.add(entering)
@@ -264,10 +271,13 @@ def relax_runs(
                     finished.append(run)
                 else:
                     left.append(row)
+            # Of several threads each has its part of the time.
+            active.spend((time.perf_counter() - begun) / sharers)
             if finished:
                 padded = padded[left, : max((active.counts[row] for row in left), default=0)]
                 active.keep(left)
             tell(finished, active.runs)
+            begun = time.perf_counter()
             if left and (stuck := active.move(padded)):
                 finished = [active.runs[row] for row in stuck]
                 for run in finished:

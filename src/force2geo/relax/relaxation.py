@@ -26,6 +26,9 @@ class Relaxation:
     do not move, and their forces are zero. `bonds` (k,2) are the atoms bonded where that is known;
     distances at the start tell otherwise. `identity` is this process's own name for it.
 
+    `seconds` are its share, by atoms, of the wall time of the steps it moved in: those of all are
+    what the relaxation took.
+
     `status` is `running`, then `converged`, `step limit` or `exploded`, with the `reason`; where
     the molecule is another one in the end, or is none, `bonds changed` or `dissociated`; `unsure`
     where several potentials differ too much to be believed, by `force_spread` (eV/Å) at the newest
@@ -48,7 +51,11 @@ class Relaxation:
     charge: int = 0
     multiplicity: int = 1
     stationary: bool = False
+<<<<<<< HEAD
     force_spread: float = math.nan
+=======
+    seconds: float = 0.0
+>>>>>>> table3
     fixed: np.ndarray | None = None
     bonds: np.ndarray | None = None
     identity: int = field(default_factory=itertools.count().__next__, repr=False, compare=False)

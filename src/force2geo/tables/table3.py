@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-
-    from force2geo.evaluate.table import Table
+    from force2geo.evaluate.optimised import Row
+    from force2geo.evaluate.table import Cell, Table
 
 COLUMNS = {
     "pct_energy": "Energy minimised (%)",
@@ -18,126 +17,98 @@ COLUMNS = {
     "pct_force": "Force converged, by the potential (%)",
     "pct_force_dft": "Force converged, by DFT (%)",
 }
-GRADIENTS = {"gradients": "DFT gradients (mean)"}
+FINISHED_COLUMNS = {
+    "basin_mean": "Residual to the basin's minimum, mean (kcal/mol)",
+    "basin_median": "Residual to the basin's minimum, median (kcal/mol)",
+    "basin_within": "Within 1 kcal/mol of the basin's minimum (%)",
+    "pct_gained": "Energy gained of that above the basin's minimum (%)",
+    "lower_mean": "Residual to the lower minimum, mean (kcal/mol)",
+    "other_basin": "In another conformer's basin (%)",
+    "gradients": "DFT gradients (mean)",
+}
 """Of a table with rows that DFT finished."""
-_TRAINING, _FINISHING = "training of ", "finishing of "
+SECONDS = {"seconds": "Seconds a molecule"}
+_TRAINING = "training of "
+_OF_ITSELF = ("basin_mean", "basin_median", "basin_within", "pct_gained")
 
 
 def request(config: dict[str, Any]) -> dict[str, Any]:
     """Return D_opt's molecules by potential, and the metrics of those that were trained here."""
     from force2geo.plan.compared import compared
-    from force2geo.plan.finishes import finished_rows
-    from force2geo.plan.relaxations import OWN, judged
+    from force2geo.plan.finishes import FINISHING, finished_rows
+    from force2geo.plan.relaxations import OWN, judged, of_another_set
     from force2geo.plan.trainings import path
 
     trained = {OWN: "pretrain"} if "pretrain" in config else {}
     trained |= {name: f"pretrain.{name}" for name in compared(config, "training")}
     metrics = {_TRAINING + row: path(config, name, "metrics.json") for row, name in trained.items()}
     finished = {row: f"judged/{name}.csv" for row, name in finished_rows(config).items()}
-    gradients = {
-        _FINISHING + row: f"finish/{name}.csv" for row, name in finished_rows(config).items()
-    }
-    return {"files": {**judged(config), **finished, **gradients, **metrics}}
+    ends = {FINISHING + row: f"finish/{name}.csv" for row, name in finished_rows(config).items()}
+    files = {**judged(config), **finished, **ends, **metrics}
+    return {"files": files, **of_another_set(config)}
 
 
 def build(asked: dict[str, Any], folder: Path) -> Table:
     """Return the table."""
-    from force2geo.evaluate.geometry import read_molecules
+    from force2geo.evaluate.optimised import read_rows
 
     files = {row: folder / name for row, name in asked["files"].items()}
-
-    def about(kind: str) -> dict[str, Path]:
-        return {row.removeprefix(kind): path for row, path in files.items() if row.startswith(kind)}
-
-    return table3(
-        {
-            row: (read_molecules(path), path)
-            for row, path in files.items()
-            if not row.startswith((_TRAINING, _FINISHING))
-        },
-        about(_TRAINING),
-        about(_FINISHING),
-    )
+    training = {row: path for row, path in files.items() if row.startswith(_TRAINING)}
+    rows = read_rows({row: path for row, path in files.items() if row not in training})
+    trained = {row.removeprefix(_TRAINING): path for row, path in training.items()}
+    return table3(rows, trained, asked.get("molecules", ""))
 
 
 def table3(
-    relaxed: dict[str, tuple[pd.DataFrame, Path]],
-    training: dict[str, Path] | None = None,
-    finishing: dict[str, Path] | None = None,
+    rows: dict[str, Row], training: dict[str, Path] | None = None, molecules: str = ""
 ) -> Table:
-    """Return the table of the molecules (and their file) by potential.
+    """Return the table of rows by potential.
 
-    `training` are the metrics files of those that were trained here, `finishing` the tables of
-    `force2geo finish` of the rows that DFT finished.
+    `training` are the metrics files of those that were trained here; `molecules` is the title of
+    the data set that stands in place of D_opt, if one does.
     """
-    import numpy as np
-
-    from force2geo.evaluate.geometry import common, intervals, summary
-    from force2geo.evaluate.relaxation_notes import (
-        EQUATION_14,
-        failures,
-        gradients_of,
-        set_note,
-    )
-    from force2geo.evaluate.table import Cell, Table, published
-    from force2geo.evaluate.wording import counted
+    from force2geo.evaluate.relaxation_notes import notes_of
+    from force2geo.evaluate.table import Table, published
     from force2geo.files import read_json
-    from force2geo.plan.relaxations import BETWEEN
 
-    judged = common({row: molecules for row, (molecules, _) in relaxed.items()})
-    rows, notes = {}, [EQUATION_14, set_note(relaxed, judged)]
-    for row, molecules in judged.items():
-        found, sure = summary(molecules), intervals(molecules)
-        rows[row] = {column: Cell(found[column], relaxed[row][1]) for column in COLUMNS}
-        if finishing:
-            rows[row] |= {"gradients": Cell(0.0, relaxed[row][1])}
-        if finishing and row in finishing:
-            mean, note = gradients_of(row, finishing[row], list(molecules["cid"]))
-            rows[row] |= {"gradients": Cell(mean, finishing[row])}
-            notes.append(note)
-        ranges = ", ".join(
-            f"{COLUMNS[column].removesuffix(' (%)').lower().replace('dft', 'DFT')} "
-            f"{low:.0f} to {high:.0f} %"
-            for column, (low, high) in sure.items()
-            if column in COLUMNS and np.isfinite(low)
-        )
-        residual = molecules["residual"].dropna()
-        gains = int(molecules["percent"].notna().sum())
-        notes += [
-            f"{row}: {counted(len(molecules), 'molecule')}; 95 % intervals of a bootstrap over "
-            f"them: {ranges}.",
-            f"{row}: residual energy of {counted(len(residual), 'molecule')}"
-            + (
-                f", median {residual.median():.2f} kcal/mol, mean "
-                "{:.2f} ({:.2f} to {:.2f}).".format(residual.mean(), *sure["residual"])
-                if len(residual)
-                else "."
-            ),
-            f"{row}: energy minimised of the {gains} that had energy to lose"
-            + (
-                f", median {found['pct_energy_median']:.1f} %, all molecules together "
-                f"{found['pct_energy_total']:.1f} %."
-                if gains
-                else "."
-            ),
-            *failures(row, molecules),
-        ]
-    if any(BETWEEN in row for row in judged):
-        notes.append(
-            f"Rows that say {BETWEEN.strip(', ')} start from another geometry than the first DFT "
-            "snapshot and have the energy of their own start to lose."
-        )
-    for row, path in (training or {}).items():
+    finished = any(row.ends is not None for row in rows.values())
+    columns = COLUMNS | (FINISHED_COLUMNS if finished else {}) | SECONDS
+    cells = {name: {column: cell(row, column) for column in columns} for name, row in rows.items()}
+    notes = notes_of(rows)
+    for name, path in (training or {}).items():
         run = read_json(path)
         seconds = sum(epoch["seconds"] for epoch in run["history"])
         notes.append(
-            f"{row}: {run['parameters']} weights, {run['epochs']} epochs of training in "
+            f"{name}: {run['parameters']} weights, {run['epochs']} epochs of training in "
             f"{seconds:.0f} s."
         )
-    notes.append(
-        "The mean of the energy minimised is ruled by molecules with little to lose, the sum by "
-        "those with much."
-    )
-    title = "Geometry optimisation of D_opt from the first DFT snapshot"
-    columns = COLUMNS | (GRADIENTS if finishing else {})
-    return Table("table3", title, "Model", columns, rows, published("table3"), notes)
+    # Published numbers are of the published D_opt's kind of start, and of no other molecules.
+    known = {} if molecules else published("table3")
+    title = f"Geometry optimisation of {molecules or 'D_opt from the first DFT snapshot'}"
+    return Table("table3", title, "Model", columns, cells, known, notes)
+
+
+def cell(row: Row, column: str) -> Cell:
+    """Return a measure of a row with its interval, or why there is none."""
+    import numpy as np
+
+    from force2geo.evaluate.table import Cell
+
+    if row.ends is not None and column in _OF_ITSELF:
+        return Cell(None, reason="it is the basin's minimum")
+    if column == "gradients" and row.ends is None:
+        return Cell(0.0, row.source)  # DFT took no step
+    if column not in row.measures:
+        return Cell(None, reason="DFT finishes none from here: finish.potentials, finish.starts")
+    measure = row.measures[column]
+    if not measure.known.any():
+        return Cell(None, reason=_WHY_NONE.get(column, "no molecule has such a number"))
+    low, high = measure.interval()
+    interval = (low, high) if np.isfinite(low) else None
+    return Cell(measure.value(), row.source, interval=interval)
+
+
+_WHY_NONE = {
+    "seconds": "relaxed by a version that kept no time",
+    "pct_energy": "no molecule had energy to lose",
+}

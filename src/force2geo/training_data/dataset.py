@@ -140,6 +140,10 @@ class DataSet(ABC):
         """
         return {}
 
+    def never_trained_on(self) -> list[str]:
+        """Return tables of its molecules that no potential which it judges may learn from."""
+        return []
+
     def level_references(self) -> dict[Level, np.ndarray] | None:
         """Return what moved energies to one scale, by level: (101,) eV by atomic number."""
         return None
