@@ -63,7 +63,8 @@ class TorchSimPotential(ModelInterface):
         A state of newer torch-sim has them as `charge` and `spin`, where a spin of 0 is one that
         was not given: the lowest that the electrons allow.
         """
-        if self.network.backbone.takes_charge and not hasattr(state, "charge"):
+        charged = any(one.backbone.takes_charge for one in self.model.networks)
+        if charged and not hasattr(state, "charge"):
             raise UserError(
                 "torch-sim: the network takes charges and the state has none: give it `charge` "
                 "(B,), zeros for neutral molecules, or take a torch-sim whose states have it"
