@@ -13,6 +13,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from force2geo.dft.hessian import network_hessian
+from force2geo.dft.points import Molecule
 from force2geo.errors import UserError
 from force2geo.potentials import checkpoint, registry
 from force2geo.potentials.backbone import Backbone, Statistics
@@ -143,6 +145,26 @@ def test_forces_are_the_energy_s_negative_slope(backbone, ethanol):
         shifted[:, atom, axis] += [step, -step]
         up, down = evaluate(model, (numbers, shifted[0]), (numbers, shifted[1]))["energy"]
         assert forces[atom, axis] == pytest.approx(-float(up - down) / (2 * step), 1e-6, 1e-6)
+
+
+def test_autograd_s_hessian_is_the_slope_of_forces(backbone, water):
+    settings, cls = backbone
+    if not cls.second_derivatives:
+        pytest.skip(f"{settings['name']} says that its forces have no derivative")
+    model = made(settings)
+    numbers, positions = water
+    # No symmetry, as above; all its atoms see each other.
+    positions = positions + 0.05 * np.random.default_rng(2).standard_normal(positions.shape)
+    found = network_hessian(Molecule(numbers, positions), model)
+    step = 1e-4
+    moves = step * np.eye(9).reshape(9, 3, 3)
+    places = [(numbers, positions + sign * move) for sign in (1, -1) for move in moves]
+    forces = evaluate(model, *places)["forces"].numpy().reshape(2, 9, 9)
+    slopes = (forces[1] - forces[0]) / (2 * step)
+    expected = (slopes + slopes.T) / 2
+    scale = abs(expected).max()
+    assert scale > 1e-4
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
 def test_far_molecules_do_not_feel_each_other(backbone, ethanol):

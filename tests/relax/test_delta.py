@@ -12,7 +12,7 @@ from tblite.ase import TBLite
 import force2geo
 from force2geo.calling.named import record_of
 from force2geo.cli import main
-from force2geo.dft.hessian import slope_and_hessian
+from force2geo.dft.hessian import surface_of
 from force2geo.dft.points import Molecule
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
@@ -125,7 +125,7 @@ def test_the_command_relaxes_and_finishing_s_hessian_is_the_sum_s(checkpoint, et
         assert row["energy"] == pytest.approx(value, abs=1e-5)
     numbers, x = np.array([8, 1, 1]), starts(ethanol)[-1].positions
     molecule = Molecule(numbers, x)
-    slope, hessian = slope_and_hessian(molecule, of_model(model))
+    slope, hessian = surface_of(from_checkpoint(checkpoint))(molecule)
     atoms = Atoms(numbers, x, calculator=summed(model))
     np.testing.assert_allclose(slope, -atoms.get_forces(), atol=1e-5)
     rows = []

@@ -135,7 +135,7 @@ def test_elements_not_trained_on_are_left_out_of_judging_and_said(tmp_path, caps
         )  # fmt: skip
     writer.close()
     with h5py.File(tmp_path / "x.h5", "a") as file:
-        file.attrs["charge_states"] = [[0, 1], [-1, 1]]
+        file["charge"][0] = -1
     target = tmp_path / "model.pt"
     potential(Snapshots.read(tmp_path / "x.h5"), target, epochs=1)
     metrics, found = json.loads((tmp_path / "metrics.json").read_text()), predictions(target)
@@ -149,7 +149,7 @@ def test_elements_not_trained_on_are_left_out_of_judging_and_said(tmp_path, caps
     assert "left out of test: 2 (training has not seen F), 2 (training has not seen Cl)" in said
     model = force2geo.load(target)
     assert model.known_elements() == {1, 8}
-    assert model.network.config["charge_states"] == [[0, 1], [-1, 1]]
+    assert model.network.config["charge_states"] == [[-1, 1], [0, 1]]
     assert not model.refusal(np.array([1, 8]), -1, 1) and model.refusal(np.array([1, 8]), 1, 1)
 
 

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  echo \'{"from": "rmd17", "folder": "rmd17"}\' > rmd17.json\n'
         "  force2geo data --settings rmd17.json --out rmd17.h5\n\n"
         "`force2geo datasets` lists what there is. Of the run's own store, molecules that are "
-        "charged or\nhave unpaired electrons are left out, which the networks cannot tell from "
-        "others; the entry's\ncharge_states ([[0, 1], [1, 1]]: charge and multiplicity) takes "
-        "them.\n"
+        "charged or\nhave unpaired electrons are left out, which only networks with the setting "
+        "charge can tell from\nothers; the entry's charge_states ([[0, 1], [1, 1]]: charge and "
+        "multiplicity) takes them.\n"
         "Molecules get an RDKit conformer each; killed and called again, that goes on where it was"
     )
     add_settings(parser)

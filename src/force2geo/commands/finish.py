@@ -34,7 +34,6 @@ def run(args: argparse.Namespace) -> None:
     import sys
     from collections import Counter
     from dataclasses import fields
-    from functools import partial
     from importlib.util import find_spec
 
     import numpy as np
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.dft import finish_set as told
     from force2geo.dft.finish import UNDONE, Finished, Settings
-    from force2geo.dft.hessian import slope_and_hessian
+    from force2geo.dft.hessian import surface_of
     from force2geo.dft.level import Level
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, record_provenance, write_table
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         record["force_threshold"], record["max_gradients"], level, args.workers,
         dft["time_limit"], dft["memory_limit"],
     )  # fmt: skip
-    surface = partial(slope_and_hessian, evaluate=evaluator.evaluate, device=evaluator.device)
+    surface = surface_of(evaluator)
     ends: dict[int, Finished] = {}
     with Progress(len(runs), "molecule") as progress:
         for place, end in told.finish_set(

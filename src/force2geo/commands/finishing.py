@@ -103,11 +103,9 @@ def finish_structures(
 
     The table beside the output is written, and the list of points.
     """
-    from functools import partial
-
     from force2geo.dft import finished_file as told
     from force2geo.dft.finish import UNDONE, Finished, finish, points_path
-    from force2geo.dft.hessian import slope_and_hessian
+    from force2geo.dft.hessian import surface_of
     from force2geo.errors import UserError
     from force2geo.progress import Progress
 
@@ -121,7 +119,7 @@ def finish_structures(
     molecules = [told.molecule_of(structures[place], begun[place]) for place in chosen]
     ends: dict[int, Finished] = {}
     potential = evaluator.origin
-    surface = partial(slope_and_hessian, evaluate=evaluator.evaluate, device=evaluator.device)
+    surface = surface_of(evaluator)
     with Progress(len(chosen), "molecule") as progress:
         try:
             for index, end in finish(molecules, surface, settings, folder, potential):

@@ -34,8 +34,8 @@ _Stage = Literal["pm3", "hf", "dft_1st", "dft_2nd", "dft_points"]
 class PubChemQCRSettings:
     """Which molecules, and which of their stages.
 
-    The networks take neither charge nor multiplicity as an input, so that an ion's energies would
-    be noise to them: neutral singlets alone are packed unless `charge_states` asks for others.
+    Most networks take neither charge nor multiplicity as an input, so that an ion's energies are
+    noise to them: neutral singlets alone are packed unless `charge_states` asks for others.
     """
 
     split: str = setting("split or set of the selection", "random")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from force2geo.dft.kernels import import_pyscf
+from force2geo.dft.level import on_host
 from force2geo.dft.pool import run_tasks
 from force2geo.dft.single_points import COMPUTED, FAILED, NOT_COMPUTED, converge, unusable
 
@@ -57,8 +58,8 @@ def compute(task: Task) -> Gradient:
         field, energy, _ = converge(*about, int(task.charge), int(task.multiplicity))
         if energy is None:
             return Gradient(error="self-consistent field did not converge", outcome=FAILED)
-        gradient = np.asarray(field.nuc_grad_method().kernel())
-        density = field.make_rdm1()
+        gradient = on_host(field.nuc_grad_method().kernel())
+        density = on_host(field.make_rdm1())
     except MemoryError:
         raise
     except (np.linalg.LinAlgError, ArithmeticError) as problem:
@@ -68,8 +69,6 @@ def compute(task: Task) -> Gradient:
         return Gradient(error=error, outcome=NOT_COMPUTED)
     if not np.isfinite(gradient).all():
         return Gradient(error="the gradient is no number", outcome=FAILED)
-    # A GPU's arrays come to the host.
-    density = np.asarray(density.get() if hasattr(density, "get") else density)
     return Gradient(energy, gradient, density)
 
 

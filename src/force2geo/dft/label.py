@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.dft.kernels import import_pyscf
-from force2geo.dft.level import B3LYP, build_mean_field
+from force2geo.dft.level import B3LYP, build_mean_field, on_gpu, on_host
 from force2geo.dft.pool import run_tasks
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
@@ -51,12 +51,12 @@ def energies_and_gradients(
     """
     energies, gradients = [], []
     for geometry in geometries:
-        field = build_mean_field(numbers, geometry, B3LYP, charge, multiplicity)
+        field = on_gpu(build_mean_field(numbers, geometry, B3LYP, charge, multiplicity))
         energies.append(float(field.kernel(dm0=density)))
         if not field.converged:
             raise LabelError("DFT self-consistent field did not converge")
-        gradients.append(field.nuc_grad_method().kernel())
-        density = field.make_rdm1()
+        gradients.append(on_host(field.nuc_grad_method().kernel()))
+        density = on_host(field.make_rdm1())
     assert density is not None
     return np.array(energies), np.array(gradients), density
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from force2geo.dft.kernels import import_pyscf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,8 @@ def on_gpu(field: Any) -> Any:
     except ImportError:
         return field
     return field.to_gpu() if torch.cuda.is_available() else field
+
+
+def on_host(values: Any) -> np.ndarray:
+    """Return an array of a mean field, which may be a GPU's, as numpy's."""
+    return np.asarray(values.get() if hasattr(values, "get") else values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -15,7 +14,6 @@ from force2geo.errors import UserError
 from force2geo.potentials.batch import by_size
 from force2geo.potentials.threads import threads_for
 from force2geo.train.snapshots import Snapshots
-from force2geo.training_data.baselines import states_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +47,8 @@ def held_out(
     if source is not None and source not in snapshots.sources:
         raise UserError(f"{data}: no source '{source}', only {', '.join(snapshots.sources)}")
     snapshots = snapshots.where(split, source).require(f"{split} part of {data}")
-    with h5py.File(data, "r") as file:
-        states = torch.from_numpy(states_of(data, file))[snapshots.rows]
+    rows = snapshots.rows
+    states = torch.stack([snapshots.charge[rows].long(), snapshots.multiplicity[rows].long()], 1)
     about = _about(snapshots, states)
     reasons = _refusals(model, snapshots, states)
     kept = np.array([not why for why in reasons])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from force2geo.potentials.charge import ChargeFeatures
+
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
     from force2geo.potentials.graph import Graph
@@ -80,6 +82,8 @@ class Backbone(nn.Module, ABC):
     """Whether it gives atoms' energies itself, so that none are made of its scalars."""
     own_property: ClassVar[bool] = False
     """Whether a property, too, is the mean of those and not one of its scalars."""
+    second_derivatives: ClassVar[bool] = True
+    """Whether forces can be differentiated by positions; Hessians are of differences without."""
     smooth: ClassVar[bool] = True
     """Whether energy and forces are continuous where an atom crosses the cutoff."""
     mirror: ClassVar[bool] = True
@@ -97,6 +101,11 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def __init__(self, settings: Any, statistics: Statistics) -> None:
         super().__init__()
+
+    @property
+    def takes_charge(self) -> bool:
+        """Whether total charge and unpaired electrons are an input: a child is `ChargeFeatures`."""
+        return any(isinstance(one, ChargeFeatures) for one in self.children())
 
     @abstractmethod
     def forward(self, batch: Batch, graph: Graph) -> Features:

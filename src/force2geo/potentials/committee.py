@@ -54,6 +54,11 @@ class Committee(Model):
     def __repr__(self) -> str:
         return f"{len(self.members)} potentials together, the first of them:\n{self.members[0]!r}"
 
+    @property
+    def networks(self) -> list[Network]:
+        """The members' networks."""
+        return [one.network for one in self.members]
+
     def known_elements(self) -> set[int]:
         """Return the atomic numbers that all members were trained on."""
         return set.intersection(*(one.known_elements() for one in self.members))

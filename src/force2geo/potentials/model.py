@@ -99,6 +99,11 @@ class Model:
                 self._in_dtype[wanted] = copy.deepcopy(self.network).to(wanted)
         return self._in_dtype[wanted]
 
+    @property
+    def networks(self) -> list[Network]:
+        """The networks whose mean it gives, as they were saved."""
+        return [self.network]
+
     def network_alone(self) -> Model:
         """Return the model without its baseline: a correction, not a potential."""
         alone = copy.copy(self)

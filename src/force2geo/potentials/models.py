@@ -103,14 +103,17 @@ class Network(nn.Module):
         Of an energy both `energy` (B,) eV float64 and `binding` (B,) eV, which is what is left
         without the energies of the free elements; `forces` (N,3) eV/Å, the energy's negative
         gradient unless the backbone or a head gives them; properties (B,) in their units;
-        `displacement` (N,3) Å.
+        `displacement` (N,3) Å. In training, a gradient may be taken of all that by the batch's
+        positions, where these require one.
         """
         if not self.conservative:
             with torch.set_grad_enabled(training):
                 return self._read(batch, self._features(batch))
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
-            positions = batch.positions.detach().requires_grad_(True)
+            positions = batch.positions
+            if not (training and positions.requires_grad):
+                positions = positions.detach().requires_grad_(True)
             batch = replace(batch, positions=positions)
             output = self._read(batch, self._features(batch))
             # A single atom has no edges, so its energy does not depend on where it is.

@@ -33,7 +33,8 @@ class Evaluator:
 
     `origin` is all that its numbers depend on; `threads` may call it at once; some take the
     molecules `one_by_one` only. Where its forces differ by more than `unsure_above` (eV/Å) among
-    several potentials at the end, a relaxation is unsure.
+    several potentials at the end, a relaxation is unsure. `model` is what a checkpoint holds, where
+    one is behind it.
     """
 
     evaluate: Evaluate
@@ -43,6 +44,7 @@ class Evaluator:
     threads: int = 1
     one_by_one: bool = False
     unsure_above: float = math.inf
+    model: Model | None = None
 
 
 def from_checkpoint(
@@ -71,7 +73,9 @@ def from_checkpoint(
     # Molecules shared by threads beat operations shared by them.
     threads = torch.get_num_threads() if where == "cpu" else 1
     evaluate = of_model(model, dtype)
-    return Evaluator(evaluate, refuse, origin, where, threads, unsure_above=unsure_above)
+    return Evaluator(
+        evaluate, refuse, origin, where, threads, unsure_above=unsure_above, model=model
+    )
 
 
 def from_import_path(name: str, options: dict[str, Any], starts: Sequence[Relaxation]) -> Evaluator:

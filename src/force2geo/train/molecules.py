@@ -11,11 +11,10 @@ from torch import Tensor
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
-from force2geo.molecular_state import signed
 from force2geo.potentials.batch import Batch, on_device, spans
 from force2geo.superposition import superpose_molecules
 from force2geo.train.bonds import Bonds
-from force2geo.train.snapshots import unseen
+from force2geo.train.snapshots import charge_states, strange_states, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,7 +122,7 @@ class Molecules:
 
     def charge_states(self) -> list[list[int]]:
         """Return the pairs (charge, multiplicity) of the set, ascending."""
-        return torch.unique(self.states, dim=0).tolist()
+        return charge_states(self.states[:, 0], self.states[:, 1])
 
     def seen(self) -> dict[str, Any]:
         """Return what a network trained on these knows: elements and charge states."""
@@ -131,21 +130,17 @@ class Molecules:
 
     def known_to(self, seen: dict[str, Any]) -> Molecules:
         """Return the molecules that such a network can answer for; the others are counted."""
-        elements, states = seen["elements"], seen["charge_states"]
         strange = torch.ones(MAX_ATOMIC_NUMBER + 1, dtype=torch.bool, device=self.ptr.device)
-        strange[elements] = False
+        strange[seen["elements"]] = False
         molecule = torch.repeat_interleave(torch.arange(len(self)).to(self.ptr), self.ptr.diff())
         found = torch.zeros(len(self), len(strange), dtype=torch.bool, device=self.ptr.device)
         found[molecule, self.atomic_numbers] = True
         foreign = found[:, strange]
-        pairs = [tuple(pair) for pair in self.states.tolist()]
-        usual = torch.tensor([list(pair) in states for pair in pairs], device=self.ptr.device)
-        reasons = unseen(foreign, strange)
-        for pair in sorted({pair for pair in pairs if list(pair) not in states}):
-            reason = f"training has not seen charge {signed(pair[0])} with multiplicity {pair[1]}"
-            reasons[reason] = pairs.count(pair)
-        kept = self.take((usual & ~foreign.any(dim=1)).nonzero()[:, 0])
-        return replace(kept, left_out=self.left_out | reasons)
+        unusual, reasons = strange_states(
+            self.states[:, 0], self.states[:, 1], seen["charge_states"]
+        )
+        kept = self.take((~unusual & ~foreign.any(dim=1)).nonzero()[:, 0])
+        return replace(kept, left_out=self.left_out | unseen(foreign, strange) | reasons)
 
     def take(self, rows: Tensor) -> Molecules:
         """Return the molecules at `rows`; frames stay where they are and are shared."""

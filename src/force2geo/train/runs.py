@@ -14,8 +14,10 @@ import torch
 from force2geo.calling.named import label
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, provenance, record_provenance, write_json
+from force2geo.molecular_state import signed
 from force2geo.potentials import checkpoint
 from force2geo.potentials.models import Network
+from force2geo.settings import hints
 from force2geo.train.engine import fit
 from force2geo.train.history import EpochTable
 from force2geo.train.judging import predict_all
@@ -124,6 +126,25 @@ def _say_left_out(sets: dict[str, Any]) -> None:
             print(f"warning: left out of {name}: {reasons}", file=sys.stderr, flush=True)
 
 
+def _say_what_it_cannot_tell(model: Network, states: list[list[int]]) -> None:
+    """Warn where atoms at the same places have several energies and the network one answer."""
+    if len(states) == 1 or model.backbone.takes_charge or not is_first_process():
+        return
+    told = ", ".join(f"{signed(charge)} with {spin}" for charge, spin in states)
+    named = model.config["backbone"]["name"]
+    more = (
+        f"'charge: true' in the settings of model {named} tells it"
+        if "charge" in hints(model.backbone.Settings)
+        else "networks with the setting 'charge' are (force2geo backbones)"
+    )
+    print(
+        f"warning: trained on charges with multiplicities {told}: the network is told neither, "
+        f"and the same atoms are the same to it; {more}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def train(
     stage: str,
     objective: Objective,
@@ -156,6 +177,7 @@ def train(
     model = Network(backbone, objective.heads(), known)
     seen = learnt.seen()
     model.config |= seen
+    _say_what_it_cannot_tell(model, seen["charge_states"])
     objective.fit(model, learnt)
     if begun is not None:
         model.config.setdefault("levels", begun.config.get("levels", []))

@@ -14,16 +14,19 @@ from torch import Tensor
 from force2geo.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from force2geo.errors import UserError
 from force2geo.files import known_hash, reading
+from force2geo.molecular_state import signed
 from force2geo.potentials.batch import Batch, on_device, spans
-from force2geo.training_data.packed import COLUMNS, SPLITS
+from force2geo.training_data.packed import COLUMNS, SPLITS, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _CHUNK = 1_000_000
+_CODES = 256  # more than any multiplicity: a pair of charge and multiplicity is one number
 _FAILED = "the baseline finds no energy"
-_USED = tuple(name for name in COLUMNS if name not in ("cid", "charge", "multiplicity"))
+_STATE = ("charge", "multiplicity")
+_USED = tuple(name for name in COLUMNS if name not in ("cid", *_STATE))
 _CORRECTED = ("baseline_energy", "baseline_forces")
 
 
@@ -32,9 +35,9 @@ class Snapshots:
     """Snapshots of a packed file, mapped into memory or on a GPU; `rows` are the ones in use.
 
     The other tensors are the file's columns: `ptr` (S+1,), `atomic_numbers` (N,), `positions`
-    (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `source` and `split` (S,); `cid` (S,) as bytes.
-    `charge_states` are the pairs (charge, multiplicity) in the file, `levels` its levels of theory,
-    the most frequent first; `left_out` says why snapshots of a part are not used, and how many.
+    (N,3) Å, `forces` (N,3) eV/Å, `energy` (S,) eV, `charge` (S,) e and `multiplicity` (S,),
+    `source` and `split` (S,); `cid` (S,) as bytes. `levels` are the file's levels of theory, the
+    most frequent first; `left_out` says why snapshots of a part are not used, and how many.
     With a `baseline` (a calculator's record) batches and compositions have what is left of energies
     and forces without `baseline_energy` (S,) and `baseline_forces` (N,3); `failed` (F,) are the
     snapshots that have none.
@@ -45,12 +48,13 @@ class Snapshots:
     positions: Tensor
     forces: Tensor
     energy: Tensor
+    charge: Tensor
+    multiplicity: Tensor
     source: Tensor
     split: Tensor
     sources: list[str]
     rows: Tensor
     cid: np.ndarray
-    charge_states: list[list[int]]
     levels: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     baseline: dict[str, Any] | None = None
@@ -70,15 +74,17 @@ class Snapshots:
             }
             cid = _mapped(path, file["cid"])
             sources = [str(name) for name in file.attrs["sources"]]
-            # Files of before charges were kept are of neutral singlets.
-            states = np.asarray(file.attrs.get("charge_states", [[0, 1]])).tolist()
+            if "charge" in file:
+                columns |= {name: torch.from_numpy(_mapped(path, file[name])) for name in _STATE}
+            else:
+                states = torch.from_numpy(states_of(path, file).astype(np.int8))
+                columns |= dict(zip(_STATE, states.unbind(1), strict=True))
             levels = [str(name) for name in file.attrs.get("packed_levels", [])]
         return cls(
             **columns,
             sources=sources,
             rows=torch.arange(len(columns["energy"])),
             cid=cid,
-            charge_states=states,
             levels=levels,
             **({} if baseline is None else _baseline(path, baseline)),
         )
@@ -90,7 +96,7 @@ class Snapshots:
     @property
     def bytes(self) -> int:
         """Size of all columns."""
-        held = (getattr(self, name) for name in (*_USED, *_CORRECTED))
+        held = (getattr(self, name) for name in (*_USED, *_STATE, *_CORRECTED))
         return sum(column.nbytes for column in held if column is not None)
 
     def where(self, split: str, source: str | None = None) -> Snapshots:
@@ -125,14 +131,17 @@ class Snapshots:
         """Return what a network trained on these knows: elements, charge states and levels."""
         return {
             "elements": self.elements(),
-            "charge_states": self.charge_states,
+            "charge_states": self.charge_states(),
             "levels": self.levels,
             **({} if self.baseline is None else {"baseline": self.baseline}),
         }
 
     def known_to(self, seen: dict[str, Any]) -> Snapshots:
         """Return the snapshots that such a network can answer for; the others are counted."""
-        return self.of_elements(seen["elements"])
+        kept = self.of_elements(seen["elements"])
+        pairs = kept.charge[kept.rows], kept.multiplicity[kept.rows]
+        strange, reasons = strange_states(*pairs, seen["charge_states"])
+        return replace(kept, rows=kept.rows[~strange], left_out=kept.left_out | reasons)
 
     def of_elements(self, elements: list[int]) -> Snapshots:
         """Return the snapshots of `elements` (atomic numbers) alone; the others are counted."""
@@ -169,6 +178,8 @@ class Snapshots:
             forces=forces,
             baseline_energy=below,
             baseline_forces=pulls,
+            charge=self.charge[rows].long(),
+            multiplicity=self.multiplicity[rows].long(),
         )
 
     def _atoms(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,6 +207,33 @@ class Snapshots:
         for composition, _ in self.compositions():
             present |= composition.any(dim=0)
         return present.nonzero()[:, 0].tolist()
+
+    def charge_states(self) -> list[list[int]]:
+        """Return the pairs (charge, multiplicity) in use, ascending."""
+        return charge_states(self.charge[self.rows], self.multiplicity[self.rows])
+
+
+def charge_states(charge: Tensor, multiplicity: Tensor) -> list[list[int]]:
+    """Return the pairs of charges (S,) and multiplicities (S,) that there are, ascending."""
+    found: set[int] = set()
+    for q, m in zip(charge.split(_CHUNK), multiplicity.split(_CHUNK), strict=True):
+        found |= set(torch.unique(_CODES * q.long() + m.long()).tolist())
+    return [[code // _CODES, code % _CODES] for code in sorted(found)]
+
+
+def strange_states(
+    charge: Tensor, multiplicity: Tensor, known: list[list[int]]
+) -> tuple[Tensor, dict[str, int]]:
+    """Return which of charges (S,) and spins (S,) are not `known`, and how many by name."""
+    strange = torch.zeros(len(charge), dtype=torch.bool, device=charge.device)
+    reasons = {}
+    for pair in charge_states(charge, multiplicity):
+        if pair not in known:
+            own = (charge == pair[0]) & (multiplicity == pair[1])
+            reason = f"training has not seen charge {signed(pair[0])} with multiplicity {pair[1]}"
+            reasons[reason] = int(own.sum())
+            strange |= own
+    return strange, reasons
 
 
 def unseen(found: Tensor, strange: Tensor) -> dict[str, int]:

@@ -19,6 +19,7 @@ import numpy as np
 from force2geo.calling.pool import Pool, Task
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, known_hash, reading, write_json
+from force2geo.training_data.packed import states_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,17 +149,6 @@ def _blocks(
         pieces = zip(np.split(numbers, cuts), np.split(positions, cuts), states[first:],
                      strict=False)  # fmt: skip
         yield first, [Task(z, x, int(state[0]), int(state[1])) for z, x, state in pieces]
-
-
-def states_of(data: Path, file: h5py.File) -> np.ndarray:
-    """Return charge and multiplicity (S,2) of all snapshots of an open packed file."""
-    if "charge" in file:
-        return np.stack([file["charge"][:], file["multiplicity"][:]], axis=1).astype(int)
-    # Files of before these were kept with each snapshot.
-    known = np.asarray(file.attrs.get("charge_states", [[0, 1]]))
-    if len(known) > 1:
-        raise UserError(f"{data}: packed by an older version that kept no charges, pack it again")
-    return np.tile(known, (len(file["ptr"]) - 1, 1))
 
 
 def _write(

@@ -135,3 +135,17 @@ class PackedWriter:
             for first in range(0, rows, _SLAB):
                 values = np.frombuffer(source.read(size * _SLAB), dtype=kind)
                 column[first : first + _SLAB] = values.reshape(-1, *shape)
+
+
+def states_of(path: Path, file: h5py.File) -> np.ndarray:
+    """Return charge (e) and multiplicity (S,2) of all snapshots of an open packed file.
+
+    `UserError` for one of before each snapshot had them, where not all have the same.
+    """
+    if "charge" in file:
+        return np.stack([file["charge"][:], file["multiplicity"][:]], axis=1).astype(int)
+    # Files of before these were kept with each snapshot.
+    known = np.asarray(file.attrs.get("charge_states", [[0, 1]]))
+    if len(known) > 1:
+        raise UserError(f"{path}: packed by an older version that kept no charges, pack it again")
+    return np.tile(known, (len(file["ptr"]) - 1, 1))

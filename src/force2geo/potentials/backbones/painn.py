@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
+from force2geo.potentials.charge import ChargeFeatures, charge_setting
 from force2geo.potentials.fast.atom_steps import invariants, senders, updated
 from force2geo.potentials.fast.pair_sums import painn_message
 from force2geo.potentials.fast.radial import CosineEnvelope, Excited, GaussianBasis
@@ -28,6 +29,7 @@ class PaiNNSettings:
     features: int = setting("features of an atom", least=2)
     basis_size: int = setting("Gaussians of a distance", least=2)
     cutoff: float = setting("Å within which atoms see each other", above=0)
+    charge: bool = charge_setting()
 
 
 class Message(nn.Module):
@@ -94,6 +96,7 @@ class PaiNN(Backbone):
         self.cutoff = cutoff = settings.cutoff
         self.width = self.vector_width = features
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
+        self.charge = ChargeFeatures(features) if settings.charge else None
         self.basis = GaussianBasis(basis_size, cutoff)
         self.envelope = CosineEnvelope(cutoff)
         self.messages = nn.ModuleList(Message(features, basis_size) for _ in range(layers))
@@ -108,6 +111,8 @@ class PaiNN(Backbone):
         # The envelope scales filters and their bias alike, so that both vanish at the cutoff.
         basis = self.basis(distance, pairs, self.envelope(distance))
         scalars = self.embedding(batch.atomic_numbers)
+        if self.charge is not None:
+            scalars = self.charge(scalars, batch)
         vectors: Tensor | None = None
         for message, update in zip(self.messages, self.updates, strict=True):
             ds, dv = message(scalars, vectors, basis, directions, pairs)

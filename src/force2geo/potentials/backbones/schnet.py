@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.potentials.backbone import About, Backbone, Features, Statistics
+from force2geo.potentials.charge import ChargeFeatures, charge_setting
 from force2geo.potentials.fast.pair_sums import scalar_message
 from force2geo.potentials.fast.radial import (
     CosineEnvelope,
@@ -34,6 +35,7 @@ class SchNetSettings:
     features: int = setting("features of an atom", least=2)
     basis_size: int = setting("Gaussians of a distance", least=2)
     cutoff: float = setting("Å within which atoms see each other", above=0)
+    charge: bool = charge_setting()
 
 
 class ShiftedSoftplus(nn.Module):
@@ -85,6 +87,7 @@ class SchNet(Backbone):
         self.cutoff = cutoff = settings.cutoff
         self.width = features
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
+        self.charge = ChargeFeatures(features) if settings.charge else None
         self.basis = GaussianBasis(basis_size, cutoff)
         self.envelope = CosineEnvelope(cutoff)
         self.interactions = nn.ModuleList(Interaction(features, basis_size) for _ in range(layers))
@@ -95,6 +98,8 @@ class SchNet(Backbone):
         distance = pairs.vectors(batch.positions).norm(dim=1)
         basis, envelope = self.basis(distance, pairs), self.envelope(distance)
         scalars = self.embedding(batch.atomic_numbers)
+        if self.charge is not None:
+            scalars = self.charge(scalars, batch)
         for interaction in self.interactions:
             scalars = scalars + interaction(scalars, basis, envelope, pairs)
         return Features(scalars)

@@ -38,7 +38,7 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
     and zero, and forces (N,3) eV/Å, of whole molecules. N, B and P are free, from two atoms and
     two pairs on. The package's metadata name `cutoff`, and `elements` and `charge_states` that it
     was trained on and does not check. `UserError` for a property model, for a network that
-    corrects a baseline, and without a C++ compiler.
+    corrects a baseline or takes charges, and without a C++ compiler.
     """
     if model.network.kind != "potential":
         raise UserError("export: the checkpoint is a property model, not a potential")
@@ -46,6 +46,11 @@ def export(model: Model, path: Path, dtype: str | torch.dtype | None = None) -> 
         raise UserError(
             f"export: the network corrects {model.baseline}, which a compiled package cannot call; "
             "Model.network_alone() is the correction alone, which it can hold"
+        )
+    if model.network.backbone.takes_charge:
+        raise UserError(
+            "export: the network takes charge and multiplicity, which a compiled package has no "
+            "inputs for; train one without 'charge: true'"
         )
     _check_compiler()
     network = copy.deepcopy(model.in_dtype(dtype)).requires_grad_(False)

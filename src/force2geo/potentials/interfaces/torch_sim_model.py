@@ -63,6 +63,12 @@ class TorchSimPotential(ModelInterface):
         A state of newer torch-sim has them as `charge` and `spin`, where a spin of 0 is one that
         was not given: the lowest that the electrons allow.
         """
+        charged = any(one.backbone.takes_charge for one in self.model.networks)
+        if charged and not hasattr(state, "charge"):
+            raise UserError(
+                "torch-sim: the network takes charges and the state has none: give it `charge` "
+                "(B,), zeros for neutral molecules, or take a torch-sim whose states have it"
+            )
         nothing = numbers.new_zeros(state.n_systems)
         charge, spin = (
             nothing if getattr(state, name, None) is None else getattr(state, name).round().long()
