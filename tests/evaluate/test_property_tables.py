@@ -155,6 +155,7 @@ def test_a_table_s_rows_are_the_paper_s(name):
         (table4, "PM3 & HF 3D + Uni-Mol+", "unimol_hf"),
         (table6, "Uni-Mol+", "unimol_rdkit"),
         (table6, "GIN-virtual", "gin_virtual"),
+        (table10, "DeNS w/ PaiNN", "force2prop_dens"),
         (table10, "Denoising w/ PaiNN", "force2prop_denoising"),
         (table13, "Relaxed 3D", "scratch_force2geo"),
         (table13, "Ground truth 3D", "painn"),

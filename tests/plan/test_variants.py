@@ -73,12 +73,12 @@ def test_seeds_that_leave_the_run_s_own_out_are_those_alone(given):
 def test_recipes_say_what_they_are(given):
     recipes = [
         "untuned_force2geo", "scratch_rdkit", "force2prop", "force2prop_frozen", "random_frozen",
-        "force2prop_schnet", "force2prop_denoising",
+        "force2prop_schnet", "force2prop_denoising", "force2prop_dens",
     ]  # fmt: skip
     config = resolved(given, recipes=recipes)
     found = {n.removeprefix("property.random."): r for n, r in trainings(config).items()}
     assert set(found) == {*recipes, "painn", "pretrain", "pretrain.network=schnet",
-                          "pretrain.denoising"}  # fmt: skip
+                          "pretrain.denoising", "pretrain.dens"}  # fmt: skip
     untuned = found["untuned_force2geo"]
     assert (untuned["epochs"], untuned["start"]) == (0, "property.random.painn")
     assert untuned["geometry"] == "force2geo" and "noise" not in untuned
@@ -100,6 +100,9 @@ def test_recipes_say_what_they_are(given):
         denoiser[key] == pretrain[key] for key in ("data", "epochs", "batch_size", "backbone")
     )
     assert found["force2prop_denoising"]["start"] == "pretrain.denoising"
+    dens = denoiser | {"given_forces": True, "backbone": denoiser["backbone"] | {"forces": True}}
+    assert found["pretrain.dens"] == dens
+    assert found["force2prop_dens"] == found["force2prop_denoising"] | {"start": "pretrain.dens"}
 
 
 def test_the_potential_s_own_network_is_trained_once(given):

@@ -304,7 +304,7 @@ class Property:
         "other targets of the data, a PaiNN from scratch each (table `targets`)", (), distinct=True
     )
     denoising_noise: float = setting(
-        "deviation of the noise that force2prop_denoising's start has learnt to tell",
+        "deviation of the noise that the starts of force2prop_denoising and force2prop_dens tell",
         0.2,
         unit="Å",
         above=0,

@@ -14,7 +14,7 @@ from force2geo.plan.compared import compared
 from force2geo.plan.data import geometries
 from force2geo.plan.variants import SWEPT, Variant, potential_of, scratch, variants
 from force2geo.potentials.unimported import missing
-from force2geo.train.recipes import DENOISER, recipe
+from force2geo.train.recipes import DENOISER, DENS, recipe
 
 # The sections of the configuration that say more than how to train.
 _POTENTIAL = ("loss", "reference", "optimizer", "schedule", "ema", "gradient_clip", "epochs")
@@ -102,12 +102,15 @@ def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
         return record | {"train_share": float(value)}
     if key == "network":
         return record | {"backbone": model(config, value)}
-    if key == "denoising":
+    if key in ("denoising", DENS):
         # As many steps, of the same snapshots, as the potential has.
         dropped = ("loss", "reference", "baseline")
         kept = {key: one for key, one in record.items() if key not in dropped}
         noise = config["property"]["denoising_noise"]
-        return kept | {"objective": "denoising", "noise": noise}
+        kept |= {"objective": "denoising", "noise": noise}
+        if key == DENS:
+            kept |= {"given_forces": True, "backbone": record["backbone"] | {"forces": True}}
+        return kept
     return record
 
 
@@ -126,7 +129,7 @@ def property_model(config: dict[str, Any], variant: Variant) -> dict[str, Any]:
         "geometry": made.geometry,
         "start": potential_of(config, variant) if start is None else start.name(),
         # Of a network that told noise the objective asks nothing.
-        "mixed": None if made.start == DENOISER else made.mixed,
+        "mixed": None if made.start in (DENOISER, DENS) else made.mixed,
         "seed": config["seed"] if variant.seed is None else variant.seed,
         "backbone": model(config, made.backbone or scratch(config)),
         "batch_size": section["batch_size"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from force2geo.train.recipes import DENOISER, POTENTIAL, RECIPES, recipe
+from force2geo.train.recipes import DENOISER, DENS, POTENTIAL, RECIPES, recipe
 
 SWEPT = ("noise", "geometry_weight")
 SWEPT_RECIPE, SWEPT_SPLIT = "geometry_force2geo", "random"
@@ -122,11 +122,12 @@ def potential_of(config: dict[str, Any], variant: Variant) -> str | None:
     """Return the name of the pretraining that a property model starts from, if it is one.
 
     `pretrain` is the run's own; `.share=` one that learnt from a part of its molecules,
-    `.network=` another network, `.denoising` one that learnt to tell noise.
+    `.network=` another network, `.denoising` one that learnt to tell noise, `.dens`
+    one that was given forces for it.
     """
     made = recipe(variant.recipe)
-    if made.start == DENOISER:
-        return "pretrain.denoising"
+    if made.start in (DENOISER, DENS):
+        return f"pretrain.{'denoising' if made.start == DENOISER else DENS}"
     if made.start != POTENTIAL:
         return None
     network, share = made.backbone, variant.changed.get("share", 1)

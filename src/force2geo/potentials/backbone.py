@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from force2geo.potentials.charge import ChargeFeatures
+from force2geo.potentials.given_forces import GivenForces
 
 if TYPE_CHECKING:
     from force2geo.potentials.batch import Batch
@@ -106,6 +107,11 @@ class Backbone(nn.Module, ABC):
     def takes_charge(self) -> bool:
         """Whether total charge and unpaired electrons are an input: a child is `ChargeFeatures`."""
         return any(isinstance(one, ChargeFeatures) for one in self.children())
+
+    @property
+    def takes_forces(self) -> bool:
+        """Whether forces of a structure before noise are an input: a child is `GivenForces`."""
+        return any(isinstance(one, GivenForces) for one in self.children())
 
     @abstractmethod
     def forward(self, batch: Batch, graph: Graph) -> Features:

@@ -22,7 +22,8 @@ class Batch:
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
-    `targets` by name, (B,) each, `displacement` (N,3) Å; where these are told from a baseline,
+    `targets` by name, (B,) each, `displacement` (N,3) Å; `given_forces` (N,3) eV/Å are no target but
+    an input, of the structure before noise; where these are told from a baseline,
     what that one says: `baseline_energy` (B,) eV, `baseline_forces` (N,3) eV/Å. `identity` names
     each molecule by a number where the caller will ask about it again on its way. `pairs` are the
     atoms that see each other where the caller knows them; a network with another cutoff, or without
@@ -39,6 +40,7 @@ class Batch:
     forces: Tensor | None = None
     targets: dict[str, Tensor] = field(default_factory=dict)
     displacement: Tensor | None = None
+    given_forces: Tensor | None = None
     baseline_energy: Tensor | None = None
     baseline_forces: Tensor | None = None
     identity: list[int] | None = None

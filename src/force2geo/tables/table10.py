@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 TITLE = "HOMO–LUMO gap, by what PaiNN was pretrained for"
 ROWS = {
+    "DeNS w/ PaiNN": "force2prop_dens",
     "Denoising w/ PaiNN": "force2prop_denoising",
     "Force2Prop w/ PaiNN": "force2prop",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-POTENTIAL, DENOISER = "potential", "denoiser"
+POTENTIAL, DENOISER, DENS = "potential", "denoiser", "dens"
 """What a recipe may start from beside another one."""
 
 
@@ -29,7 +29,7 @@ class Recipe:
     @property
     def from_potential(self) -> bool:
         """Whether it is Force2Prop, or what that is compared with head by head."""
-        return self.start in (POTENTIAL, DENOISER) or self.frozen
+        return self.start in (POTENTIAL, DENOISER, DENS) or self.frozen
 
 
 RECIPES: dict[str, Recipe] = {
@@ -49,6 +49,7 @@ RECIPES: dict[str, Recipe] = {
     "random_frozen": Recipe(None, "dft", frozen=True),
     "force2prop_schnet": Recipe("schnet", "dft", POTENTIAL),
     "force2prop_denoising": Recipe(None, "dft", DENOISER),
+    "force2prop_dens": Recipe(None, "dft", DENS),
     "unimol_rdkit": Recipe("unimol_plus", "rdkit", mixed=True),
     "unimol_hf": Recipe("unimol_plus", "hf", mixed=True),
 }

@@ -13,6 +13,7 @@ from force2geo.potentials.charge import ChargeFeatures, charge_setting
 from force2geo.potentials.fast.atom_steps import invariants, senders, updated
 from force2geo.potentials.fast.pair_sums import painn_message
 from force2geo.potentials.fast.radial import CosineEnvelope, Excited, GaussianBasis
+from force2geo.potentials.given_forces import GivenForces, forces_setting
 from force2geo.settings import setting
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class PaiNNSettings:
     basis_size: int = setting("Gaussians of a distance", least=2)
     cutoff: float = setting("Å within which atoms see each other", above=0)
     charge: bool = charge_setting()
+    forces: bool = forces_setting()
 
 
 class Message(nn.Module):
@@ -97,6 +99,8 @@ class PaiNN(Backbone):
         self.width = self.vector_width = features
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, features, padding_idx=0)
         self.charge = ChargeFeatures(features) if settings.charge else None
+        scale = statistics.force_rms
+        self.given_forces = GivenForces(features, scale) if settings.forces else None
         self.basis = GaussianBasis(basis_size, cutoff)
         self.envelope = CosineEnvelope(cutoff)
         self.messages = nn.ModuleList(Message(features, basis_size) for _ in range(layers))
@@ -114,6 +118,8 @@ class PaiNN(Backbone):
         if self.charge is not None:
             scalars = self.charge(scalars, batch)
         vectors: Tensor | None = None
+        if self.given_forces is not None:
+            scalars, vectors = self.given_forces(scalars, batch)
         for message, update in zip(self.messages, self.updates, strict=True):
             ds, dv = message(scalars, vectors, basis, directions, pairs)
             scalars = scalars + ds

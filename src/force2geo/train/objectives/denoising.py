@@ -1,7 +1,9 @@
 """Coordinates denoised: what was shaken is to be told from where it lies.
 
 Zaidi et al. 2022 (arXiv:2206.00133) for minima; Wang et al. 2023, "Denoise pretraining on
-non-equilibrium molecules", for snapshots of any kind, which this is trained on.
+non-equilibrium molecules", for snapshots of any kind, which this is trained on; with forces given,
+Liao et al. 2024 (arXiv:2403.09549, DeNS), of whose losses this is that of the noise alone: what else
+it learns, energies and forces, is what pretraining by noise is compared with.
 """
 
 from __future__ import annotations
@@ -11,16 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from force2geo.errors import UserError
 from force2geo.potentials.heads import Head
+from force2geo.potentials.registry import settings_of
 from force2geo.settings import setting
 from force2geo.train.objective import Objective, count, total
 from force2geo.train.processes import mean
 from force2geo.train.sources import SNAPSHOTS
+from force2geo.train.statistics import statistics_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from force2geo.potentials.backbone import Statistics
     from force2geo.potentials.batch import Batch
+    from force2geo.potentials.models import Network
+    from force2geo.train.snapshots import Snapshots
 
 _JUDGED = 20  # seed of the noise that all epochs are judged by
 
@@ -30,6 +38,9 @@ class DenoisingSettings:
     """How far atoms are shaken."""
 
     noise: float = setting("Å, standard deviation of each coordinate", 0.2, above=0)
+    given_forces: bool = setting(
+        "whether the network is given the forces of the structure that it is to find (DeNS)", False
+    )
 
 
 class Denoising(Objective):
@@ -48,15 +59,38 @@ class Denoising(Objective):
         """Return displacements alone."""
         return {"displacement": Head("displacement")}
 
+    def statistics(self, train: Snapshots, backbone: dict[str, Any]) -> Statistics | None:
+        """Return the size of forces, which those that are given are told in, and what is known."""
+        cutoff = getattr(settings_of(backbone), "cutoff", 0.0)
+        return statistics_of(train, cutoff) if self._given else None
+
+    def fit(self, model: Network, train: Snapshots) -> None:
+        """Raise `UserError` where the network cannot be given forces."""
+        if self._given and not model.backbone.takes_forces:
+            name = model.config["backbone"]["name"]
+            raise UserError(
+                f"backbone {name}: takes no forces, which 'given_forces' is to give it; of the "
+                "networks here PaiNN does, with 'forces: true'"
+            )
+
+    @property
+    def _given(self) -> bool:
+        return self.settings.given_forces
+
     def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Return the batch with noise on its positions, and the way back as displacement (N,3) Å.
 
-        Energies and forces, which are those of other positions, are gone.
+        Energies and forces, which are those of other positions, are gone, but for forces that are
+        given to the network.
         """
         x = batch.positions
         drawn = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         noise = self.settings.noise * drawn
-        return replace(batch, positions=x + noise, displacement=-noise, energy=None, forces=None)
+        given = batch.forces if self._given else None
+        return replace(
+            batch, positions=x + noise, displacement=-noise, given_forces=given, energy=None,
+            forces=None,
+        )  # fmt: skip
 
     def loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`."""
