@@ -1,9 +1,9 @@
 """Coordinates denoised: what was shaken is to be told from where it lies.
 
 Zaidi et al. 2022 (arXiv:2206.00133) for minima; Wang et al. 2023, "Denoise pretraining on
-non-equilibrium molecules", for snapshots of any kind, which this is trained on; with forces given,
-Liao et al. 2024 (arXiv:2403.09549, DeNS), of whose losses this is that of the noise alone: what else
-it learns, energies and forces, is what pretraining by noise is compared with.
+non-equilibrium molecules", for snapshots of any kind, which this is trained on. With
+forces given, Liao et al. 2024 (arXiv:2403.09549, DeNS), of whose losses this is that of the noise
+alone: the others, of energies and forces, are what noise is compared with.
 """
 
 from __future__ import annotations
