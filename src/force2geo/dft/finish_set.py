@@ -78,11 +78,8 @@ def as_relaxation(run: Relaxation, end: Finished) -> Relaxation:
     run.energies[1:], run.max_forces[1:] = [end.energy], [end.max_force]
     run.status, run.reason, run.steps = _AS_RELAXATION[end.status], end.reason, end.gradients
     run.stationary = end.status in (MINIMUM, SADDLE)
-<<<<<<< HEAD
     run.force_spread = float("nan")  # it was that of another place
-=======
     run.seconds += end.seconds
->>>>>>> table3
     changed = what_became_of_bonds(run.atomic_numbers, run.frames[0], end.positions, run.bonds)
     if changed and run.status != "exploded":
         run.status = changed

@@ -22,12 +22,11 @@ class Batch:
     `atomic_numbers` (N,) int64; `positions` (N,3) Å; `molecule` (N,) index of the molecule of an
     atom; `ptr` (B+1,) where molecules start; `charge` (B,) in e and `multiplicity` (B,), None where
     all are neutral singlets. Targets, where known: `energy` (B,) eV float64, `forces` (N,3) eV/Å,
-    `targets` by name, (B,) each, `displacement` (N,3) Å; where these are told
-    from a baseline, what that one says: `baseline_energy` (B,) eV, `baseline_forces` (N,3) eV/Å. `given_forces`
-    (N,3) eV/Å are an input, of a structure before noise. `identity` names
-    each molecule by a number where the caller will ask about it again on its way. `pairs` are the
-    atoms that see each other where the caller knows them; a network with another cutoff, or without
-    them, finds its own. For
+    `targets` by name, (B,) each, `displacement` (N,3) Å; where these are told from a baseline,
+    what that one says: `baseline_energy` (B,) eV, `baseline_forces` (N,3) eV/Å. `given_forces`
+    (N,3) eV/Å are an input, of a structure before noise. `identity` names each molecule by a number
+    where the caller will ask about it again on its way. `pairs` are the atoms that see each other
+    where the caller knows them; a network with another cutoff, or without them, finds its own. For
     networks that look at the molecular graph, made by `bonds.with_bonds`: `bonds` (2,M) int64 their
     two atoms, each bond both ways, `bond_features` (M,3) and `atom_features` (N,9) int64.
     """

@@ -51,11 +51,8 @@ class Relaxation:
     charge: int = 0
     multiplicity: int = 1
     stationary: bool = False
-<<<<<<< HEAD
     force_spread: float = math.nan
-=======
     seconds: float = 0.0
->>>>>>> table3
     fixed: np.ndarray | None = None
     bonds: np.ndarray | None = None
     identity: int = field(default_factory=itertools.count().__next__, repr=False, compare=False)

@@ -18,19 +18,12 @@ if TYPE_CHECKING:
 # The file's attribute `layout`; each dataset with a unit has it as its attribute `units`.
 LAYOUT = """\
 M molecules with N atoms and F frames in all; molecule i is row i.
-<<<<<<< HEAD
 Once a molecule: cid (M,) and name (M,); status (M,): converged, unsure, step limit, bonds changed,
 dissociated, exploded or refused; reason (M,); converged (M,): forces below the threshold, still
 the molecule it was, and not unsure; stationary (M,): forces below the threshold; steps (M,); charge
 (M,) and multiplicity (M,); energy (M,) and max_force (M,) of the last frame, the longest force on
-an atom; force_spread (M,) there, by how much several potentials differ in the force on an atom.
-=======
-Once a molecule: cid (M,) and name (M,); status (M,): converged, step limit, bonds changed,
-dissociated, exploded or refused; reason (M,); converged (M,): forces below the threshold and still
-the molecule it was; stationary (M,): forces below the threshold; steps (M,); charge (M,) and
-multiplicity (M,); energy (M,) and max_force (M,) of the last frame, the longest force on an atom;
+an atom; force_spread (M,) there, by how much several potentials differ in the force on an atom;
 seconds (M,), its share of the wall time of the relaxation, by atoms.
->>>>>>> table3
 Its atoms are rows ptr[i]:ptr[i+1] of atomic_numbers (N,) and of positions (N,3), which are relaxed.
 Its frames, the start first, are rows frame_ptr[i]:frame_ptr[i+1] of frame_energy (F,) and
 frame_max_force (F,), and, one after the other, rows frame_offset[i]:frame_offset[i+1] of
@@ -38,16 +31,10 @@ frame_positions and frame_forces, reshaped to (frames, atoms, 3). Of a relaxatio
 path the frames are the first and the last. Forces on fixed coordinates are zero. NaN: none known.
 """
 _UNITS = {
-<<<<<<< HEAD
     "energy": "eV", "max_force": "eV/angstrom", "force_spread": "eV/angstrom",
     "positions": "angstrom", "frame_positions": "angstrom", "frame_forces": "eV/angstrom",
     "frame_energy": "eV",
-    "frame_max_force": "eV/angstrom", "charge": "e",
-=======
-    "energy": "eV", "max_force": "eV/angstrom", "positions": "angstrom",
-    "frame_positions": "angstrom", "frame_forces": "eV/angstrom", "frame_energy": "eV",
     "frame_max_force": "eV/angstrom", "charge": "e", "seconds": "s",
->>>>>>> table3
 }  # fmt: skip
 
 # What there is once a molecule, names as wide as the longest; once a frame; and once a frame and
@@ -55,11 +42,8 @@ _UNITS = {
 _COLUMNS: dict[str, Any] = {
     "cid": "S", "energy": float, "max_force": float, "steps": int, "status": "S16",
     "reason": "S160", "converged": bool, "stationary": bool, "charge": int, "multiplicity": int,
-<<<<<<< HEAD
     "force_spread": float,
-=======
     "seconds": float,
->>>>>>> table3
 }  # fmt: skip
 _PATHS: dict[str, tuple[int, ...]] = {
     "frame_positions": (3,), "frame_forces": (3,), "frame_energy": (), "frame_max_force": (),
@@ -138,11 +122,8 @@ def write_relaxed(
             columns["stationary"].append(run.stationary)
             columns["charge"].append(run.charge)
             columns["multiplicity"].append(run.multiplicity)
-<<<<<<< HEAD
             columns["force_spread"].append(run.force_spread)
-=======
             columns["seconds"].append(run.seconds)
->>>>>>> table3
             numbers.append(run.atomic_numbers)
             positions.append(run.frames[-1].copy())
             counts.append(len(run.atomic_numbers))
@@ -192,11 +173,8 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
         heads.setdefault("charge", np.zeros(molecules, dtype=int))
         heads.setdefault("multiplicity", np.ones(molecules, dtype=int))
         heads.setdefault("stationary", heads["converged"])
-<<<<<<< HEAD
         heads.setdefault("force_spread", np.full(molecules, np.nan))
-=======
         heads.setdefault("seconds", np.full(molecules, np.nan))
->>>>>>> table3
         paths = {name: file[name] for name in _PATHS}
         ptr, frame_ptr, offset = (file[n][:] for n in ("ptr", "frame_ptr", "frame_offset"))
         for row in range(molecules) if rows is None else rows:
@@ -219,11 +197,8 @@ def read_runs(path: Path, rows: Iterable[int] | None = None) -> Iterator[Relaxat
                 charge=int(heads["charge"][row]),
                 multiplicity=int(heads["multiplicity"][row]),
                 stationary=bool(heads["stationary"][row]),
-<<<<<<< HEAD
                 force_spread=float(heads["force_spread"][row]),
-=======
                 seconds=float(heads["seconds"][row]),
->>>>>>> table3
             )
 
 
