@@ -42,6 +42,8 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
             f"{sum(fractions.values()):.6g}; they must add up to 1"
         )
     _references(config)
+    if "active" in config and "pretrain" not in config:
+        raise UserError("config: active: needs the section pretrain, whose potential is trained")
     _compared(config)
     _box(config)
     _data(config, models)
