@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from active_pools import FRAMES, PARTS, Told, moved
+from active_potentials import potentials
+from ase import Atoms
 
 from force2geo.active.choice import Chosen, write_choice
 from force2geo.active.disagreement import read_committee, spreads
@@ -12,15 +14,13 @@ from force2geo.active.snapshots import Hidden, choose, write_round
 from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.files import write_json
-from force2geo.potentials.checkpoint import load, save
-from force2geo.potentials.models import Potential
+from force2geo.potentials.checkpoint import load
 from force2geo.train.snapshots import Snapshots
 
 TRAIN = [cid for cid, part in PARTS.items() if part == "train"]
 SPREAD = {"choose": "spread", "seed": 7, "round": 1, "budget": 4, "per_molecule": 2,
           "distance": 0.0}  # fmt: skip
 RANDOM = {"choose": "random", "seed": 7, "round": 0, "budget": 4}
-PAINN = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 3.0}
 
 
 def opened(positions):
@@ -105,23 +105,10 @@ def test_a_round_trains_on_what_was_chosen_and_is_tested_on_what_all_are(pool, t
     assert not list(tmp_path.glob("t*.h5"))
 
 
-def potentials(folder, count, **config):
-    paths = []
-    for seed in range(count):
-        torch.manual_seed(seed)
-        network = Potential(PAINN)
-        network.config |= config
-        paths.append(folder / f"member{seed}.pt")
-        save(network, paths[-1], {"stage": "train"})
-    return paths
-
-
 def test_the_spread_is_that_of_members_asked_one_by_one(pool, tmp_path):
     paths, hidden = potentials(tmp_path, 3), Hidden(pool)
     found = spreads(read_committee(paths), hidden.sizes, hidden.batch, batch_atoms=7)
     atoms = [hidden.snapshots.batch(np.array([place])) for place in range(20)]
-    from ase import Atoms
-
     frames = [Atoms(one.atomic_numbers.numpy(), one.positions.numpy()) for one in atoms]
     forces = np.array([[row["forces"] for row in load(path).predict(frames)] for path in paths])
     by_atom = np.sqrt(((forces - forces.mean(axis=0)) ** 2).sum(axis=(0, 3)) / 2)

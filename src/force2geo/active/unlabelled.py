@@ -1,0 +1,201 @@
+"""Geometries of a pool of molecules without labels: which to label, and their labels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from force2geo.active.choice import Chosen, read_choice, write_choice
+from force2geo.active.disagreement import read_committee
+from force2geo.active.paths import Paths, starts_of, write_paths
+from force2geo.active.ranking import Limits, first_apart, least_sure
+from force2geo.dft.label import B3LYP, label
+from force2geo.dft.label_frames import Frame, label_frames
+from force2geo.dft.points import Molecule
+from force2geo.errors import UserError
+from force2geo.files import hash_value, known_hash, read_json, write_json, write_table
+from force2geo.select.leakage import key_of, read_test_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+POINTS = 3
+"""Geometries of a molecule that is drawn at random: its conformer and both rattled ones."""
+OUTCOME = ("cid", "frame", "spread", "rank", "reason")
+"""Columns of `labels.csv`: a choice, and why a geometry has no label, empty where it has one."""
+_ORIGINS = {"spread": "unsure", "frames": "frame"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which geometries are wanted, `budget` of them.
+
+    `choose` is `spread`, those on relaxations' paths that the committee of `models` is least sure
+    of; `frames`, any on these paths; or `random`, those of any molecules as `force2geo label` makes
+    them without a committee. Molecules with a skeleton of `apart` (CSV) are left out, and so are
+    geometries too near to labels of `earlier` (folders), see `Limits`; `random` draws no molecule
+    of these again.
+    """
+
+    choose: str
+    budget: int
+    seed: int
+    per_molecule: int
+    distance: float
+    models: tuple[Path, ...] = ()
+    apart: tuple[Path, ...] = ()
+    earlier: tuple[Path, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return all that a choice depends on but its pool, files as their hashes."""
+        values = asdict(self)
+        for name in ("models", "apart"):
+            values[name] = {str(path): known_hash(path) for path in values[name]}
+        values["earlier"] = [str(path) for path in self.earlier]
+        return values
+
+
+def label_chosen(
+    rows: Sequence[dict[str, str]], out: Path, wanted: Wanted, workers: int, store: Path
+) -> list[str]:
+    """Choose geometries of the molecules of a list and label them in `out`; a rerun goes on.
+
+    `out` gets the choice (`choice.csv`), one `.npz` a molecule, and in the end `labels.csv`. What
+    became of each geometry is returned, as by `label_frames`. `UserError` where `out` is another
+    choice's.
+    """
+    choice_of = wanted.record()
+    _claim(out / "chosen.json", {"chosen": choice_of, "pool": hash_value(list(rows))})
+    rows = _apart(rows, wanted.apart)
+    choose = _random if wanted.choose == "random" else _of_paths
+    choice = out / "choice.csv"
+    if not choice.exists():
+        write_choice(choice, choose(rows, out, wanted))
+    chosen = read_choice(choice)
+    if wanted.choose == "random":
+        failed = _label_random(rows, chosen, out, wanted, workers)
+    else:
+        failed = label_frames(_frames(rows, chosen, out, wanted), out, store, workers, choice_of)
+    table = zip(chosen, failed, strict=True)
+    write_table(out / "labels.csv", OUTCOME, (
+        {"cid": one.cid, "frame": one.frame, "spread": one.spread, "rank": rank, "reason": reason}
+        for rank, (one, reason) in enumerate(table, 1)
+    ))  # fmt: skip
+    return failed
+
+
+def _claim(path: Path, about: dict[str, Any]) -> None:
+    """Write what a folder is of; `UserError` where it is of something else."""
+    about = json.loads(json.dumps({**about, "level": B3LYP.as_dict()}))
+    if path.exists():
+        other = read_json(path)
+        if other != about:
+            keys = [key for key in about if other.get(key) != about[key]]
+            raise UserError(
+                f"{path.parent}: labels of another choice are there (another "
+                f"{' and '.join(keys)}), give another folder"
+            )
+        return
+    write_json(path, about)
+
+
+def _apart(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Return the molecules that are in none of the lists kept apart, by their skeletons."""
+    if not paths:
+        return list(rows)
+    kept = read_test_sets(paths)
+    # One without a skeleton cannot be told from those.
+    return [row for row in rows if (key := key_of(row)[:14]) and key not in kept]
+
+
+def _of_paths(rows: Sequence[dict[str, str]], out: Path, wanted: Wanted) -> list[Chosen]:
+    """Relax the pool, and choose of all geometries on the way."""
+    committee, target = read_committee(wanted.models), out / "paths.h5"
+    if not target.exists():
+        cids, starts = starts_of(rows, wanted.seed)
+        if not starts:
+            raise UserError("no molecule of the list can be embedded by RDKit")
+        write_paths(target, cids, starts, committee, wanted.models)
+    paths = Paths(target)
+    if paths.refused:
+        told = f"{paths.refused} molecules are left out: elements or charges never seen, or no path"
+        print(f"warning: {told}", file=sys.stderr)
+    spread = np.full(len(paths.cids), np.nan)
+    if wanted.choose == "spread":
+        spread = paths.spread(committee)
+        order = least_sure(spread, paths.cids, paths.frames)
+    else:
+        order = np.random.default_rng(wanted.seed).permutation(len(paths.cids))
+    limits = Limits(wanted.per_molecule, wanted.distance)
+    taken = _labelled(wanted.earlier)
+    chosen = first_apart(order, paths.cids, paths.geometry, wanted.budget, limits, taken)
+    return [
+        Chosen(str(paths.cids[place]), int(paths.frames[place]), float(spread[place]))
+        for place in chosen
+    ]
+
+
+def _labelled(folders: Sequence[Path]) -> dict[str, list[np.ndarray]]:
+    """Return geometries (n,3) Å that have labels, by CID."""
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    for path in (path for folder in folders for path in sorted(folder.glob("*.npz"))):
+        with np.load(path, allow_pickle=False) as data:
+            found[path.stem] += list(data["extra_pos"])
+    return found
+
+
+def _frames(
+    rows: Sequence[dict[str, str]], chosen: Sequence[Chosen], out: Path, wanted: Wanted
+) -> list[Frame]:
+    """Return what was chosen with its geometry."""
+    paths, known = Paths(out / "paths.h5"), {row["cid"]: row for row in rows}
+    where = {key: place for place, key in enumerate(zip(paths.cids, paths.frames, strict=True))}
+    found = []
+    for one in chosen:
+        place, row = where[one.cid, one.frame], known[one.cid]
+        molecule = Molecule(
+            paths.numbers(place),
+            paths.geometry(place),
+            *paths.state(place),
+            cid=one.cid,
+            smiles=row["smiles"],
+            inchi=row.get("inchi") or "",
+        )
+        found.append(Frame(molecule, one.frame, f"{_ORIGINS[wanted.choose]}_{one.frame}"))
+    return found
+
+
+def _random(rows: Sequence[dict[str, str]], out: Path, wanted: Wanted) -> list[Chosen]:
+    """Draw molecules, with as many geometries each as there are but for the last."""
+    used = set(_labelled(wanted.earlier))
+    left = [row["cid"] for row in rows if row["cid"] not in used]
+    order = np.random.default_rng(wanted.seed).permutation(len(left))
+    found = [Chosen(left[place], frame) for place in order for frame in range(POINTS)]
+    if len(found) < wanted.budget:
+        raise UserError(
+            f"{wanted.budget} labels are wanted and the pool has {len(found)}: lower the budget or "
+            "give more molecules"
+        )
+    return found[: wanted.budget]
+
+
+def _label_random(
+    rows: Sequence[dict[str, str]],
+    chosen: Sequence[Chosen],
+    out: Path,
+    wanted: Wanted,
+    workers: int,
+) -> list[str]:
+    points = Counter(one.cid for one in chosen)
+    known = {row["cid"]: row for row in rows}
+    left = label([known[cid] for cid in points], out, wanted.seed, workers, points)
+    return [
+        left.get(one.cid) or ("" if (out / f"{one.cid}.npz").exists() else "see rejects.csv")
+        for one in chosen
+    ]

@@ -1,0 +1,157 @@
+"""Geometries of a pool without labels: those chosen, and what is left alone."""
+
+import csv
+
+import h5py
+import numpy as np
+import pytest
+from active_potentials import potentials
+from ase import Atoms
+
+from force2geo.active import unlabelled as module
+from force2geo.active.choice import read_choice
+from force2geo.cli import main
+from force2geo.dft import label as label_module
+from force2geo.potentials.checkpoint import load
+
+POOL = ("cid,smiles,inchi\n000000280,O=C=O,\n000000297,C,\n000000702,CCO,\n000000962,O,\n"
+        "000000784,OO,\n000000999,not smiles,\n")  # fmt: skip
+
+
+def typed(frames, out, store, workers, about):
+    """Labels in no time: a molecule's geometries alone."""
+    for cid in {frame.molecule.cid for frame in frames}:
+        own = [frame.molecule.positions for frame in frames if frame.molecule.cid == cid]
+        np.savez(out / f"{cid}.npz", extra_pos=own)
+    return [""] * len(frames)
+
+
+def rattled(task):
+    """Labels of a molecule drawn at random in no time: as many as it is asked for."""
+    cid, *_, target, _, points = task
+    np.savez(target, extra_pos=np.zeros((points, 1, 3)), cid=cid)
+    return ""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Label chosen geometries of the pool; returned are the exit status, the choice and folder."""
+    monkeypatch.setattr(module, "label_frames", typed)
+    monkeypatch.setattr(label_module, "_worker", rattled)
+    monkeypatch.setitem(module.write_paths.__globals__["RELAXED"], "max_steps", 12)
+    (tmp_path / "pool.csv").write_text(POOL)
+    models = [str(path) for path in potentials(tmp_path, 3)]
+
+    def labelled(name, *more, random=False):
+        out = tmp_path / name
+        given = ["--choose", "random"] if random else ["--model", *models]
+        status = main(["label", "--molecules", str(tmp_path / "pool.csv"), "--out", str(out),
+                       *given, *more])  # fmt: skip
+        found = read_choice(out / "choice.csv") if (out / "choice.csv").exists() else None
+        return status, found, out
+
+    return labelled
+
+
+def spreads_of(out, models):
+    """The spread of each geometry on the paths, (cid, frame): by members asked one by one."""
+    keys, frames = [], []
+    with h5py.File(out / "paths.h5") as file:
+        for row, cid in enumerate(file["cid"][:].astype(str)):
+            numbers = file["atomic_numbers"][slice(*file["ptr"][row : row + 2])]
+            own = file["frame_positions"][slice(*file["frame_offset"][row : row + 2])]
+            path = own.reshape(-1, len(numbers), 3)
+            keys += [(cid, frame) for frame in range(len(path))]
+            frames += [Atoms(numbers, positions) for positions in path]
+    asked = [load(path).predict(frames) for path in models]
+    found = {}
+    for place, key in enumerate(keys):
+        forces = np.array([rows[place]["forces"] for rows in asked])
+        found[key] = np.linalg.norm(forces.std(axis=0, ddof=1), axis=1).max()
+    return found
+
+
+def test_the_least_sure_of_all_paths_are_labelled(run, tmp_path, capsys):
+    status, chosen, out = run("out", "--budget", "7", "--distance", "0", "--per-molecule", "2")
+    assert status == 0 and len(chosen) == 7
+    spread = spreads_of(out, sorted(tmp_path.glob("member*.pt")))
+    expected, count = [], {}
+    for (cid, frame), value in sorted(spread.items(), key=lambda item: -item[1]):
+        if count.get(cid, 0) < 2 and len(expected) < 7:
+            count[cid] = count.get(cid, 0) + 1
+            expected.append((cid, frame, value))
+    assert [one[:2] for one in chosen] == [one[:2] for one in expected]
+    assert [one.spread for one in chosen] == pytest.approx([one[2] for one in expected], rel=1e-6)
+    assert max(count.values()) == 2 and len(count) >= 4
+    with (out / "labels.csv").open(newline="") as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == [""] * 7
+    assert "7 geometries are labelled, 0 have no label" in capsys.readouterr().out
+
+
+def test_a_kill_anywhere_changes_no_choice(run, tmp_path):
+    options = ("--budget", "6", "--distance", "0")
+    _, _, out = run("out", *options)
+    files = {name: (out / name).read_bytes() for name in ("choice.csv", "labels.csv")}
+    for lost in (["labels.csv"], ["labels.csv", "choice.csv"], [*files, "paths.h5"]):
+        for name in lost:
+            (out / name).unlink()
+        assert run("out", *options)[0] == 0
+        assert {name: (out / name).read_bytes() for name in files} == files
+
+
+def test_a_folder_is_one_choice_s(run, tmp_path, capsys):
+    _, _, out = run("out", "--budget", "2", "--distance", "0")
+    before = (out / "choice.csv").read_bytes()
+    assert run("out", "--budget", "3", "--distance", "0")[0] == 2
+    assert "labels of another choice are there (another chosen), give" in capsys.readouterr().err
+    assert (out / "choice.csv").read_bytes() == before
+
+
+def test_what_is_kept_apart_is_never_labelled(run, tmp_path):
+    (tmp_path / "test.csv").write_text("smiles\nOCC\n[13CH4]\n")
+    (tmp_path / "more.csv").write_text("inchikey\nCURLTUGMZLYLDI-UHFFFAOYSA-N\n")
+    apart = ("--apart", str(tmp_path / "test.csv"), str(tmp_path / "more.csv"))
+    found = [run("paths", "--budget", "4", "--distance", "0", *apart)]
+    found += [run("any", "--budget", "4", *apart, random=True)]
+    for status, chosen, _ in found:
+        assert status == 0 and len(chosen) == 4
+        assert {one.cid for one in chosen} <= {"000000962", "000000784"}
+
+
+def test_chance_has_the_same_number_of_labels(run, tmp_path):
+    _, chosen, out = run("any", "--budget", "7", random=True)
+    labels = {path.stem: len(np.load(path)["extra_pos"]) for path in out.glob("*.npz")}
+    assert sum(labels.values()) == len(chosen) == 7 and sorted(labels.values()) == [1, 3, 3]
+    assert run("any", "--budget", "7", random=True)[1] == chosen
+    others = {tuple(run(f"{seed}", "--budget", "3", "--seed", f"{seed}", random=True)[1])
+              for seed in range(6)}  # fmt: skip
+    assert len({chosen[0].cid for chosen in others}) > 1
+    # Of molecules that have labels none is drawn again.
+    status, again, _ = run("again", "--budget", "6", "--earlier", str(out), random=True)
+    assert status == 0 and not {one.cid for one in again} & set(labels)
+    _, frames, _ = run("paths", "--budget", "7", "--choose", "frames", "--distance", "0")
+    assert len(set(frames)) == 7 and all(np.isnan(one.spread) for one in frames)
+
+
+def test_geometries_that_have_labels_are_not_chosen_again(run):
+    options = ("--budget", "3", "--distance", "0.01")
+    _, first, out = run("out", *options)
+    _, second, _ = run("next", *options, "--earlier", str(out))
+    assert not {one[:2] for one in first} & {one[:2] for one in second}
+    assert min(one.spread for one in first) >= max(one.spread for one in second)
+
+
+@pytest.mark.parametrize(
+    ("more", "random", "said"),
+    [(("--budget", "0"), True, "--budget of 1 or more"),
+     (("--distance", "0.1"), True, "--budget of 1 or more"),
+     (("--budget", "5", "--points", "2"), True, "--points: a choice"),
+     (("--budget", "5", "--choose", "random"), False, "--choose random takes no potentials"),
+     (("--budget", "5", "--choose", "frames"), True, "--choose frames needs potentials"),
+     (("--budget", "5", "--per-molecule", "0"), False, "--per-molecule: give 1 or more"),
+     (("--budget", "900"), True, "900 labels are wanted and the pool has 18"),
+     (("--budget", "900"), False, "900 labels are wanted and the pool has 1")],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_one_line(run, capsys, more, random, said):
+    assert run("out", *more, random=random)[0] == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
