@@ -15,6 +15,9 @@ def potentials(folder, count, **config):
         torch.manual_seed(seed)
         network = Potential(PAINN)
         network.config |= config
+        with torch.no_grad():  # forces of some eV/Å, for molecules to move
+            for weight in network.energy.parameters():
+                weight *= 5
         paths.append(folder / f"member{seed}.pt")
         save(network.double(), paths[-1], {"stage": "train"})
     return paths

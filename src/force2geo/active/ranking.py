@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Geometry = Callable[[int], np.ndarray]
+
+Kind = TypeVar("Kind")
 
 
 class Limits(NamedTuple):
@@ -66,6 +68,11 @@ def first_apart(
             kept.append(own)
         count[cid] += 1
         found.append(int(place))
+    return enough(found, budget)
+
+
+def enough(found: list[Kind], budget: int) -> list[Kind]:
+    """Return what was found for a budget; `UserError` where that is less."""
     if len(found) < budget:
         raise UserError(
             f"{budget} labels are wanted and the pool has {len(found)} that differ enough: lower "

@@ -13,7 +13,7 @@ import numpy as np
 from force2geo.active.choice import Chosen, read_choice, write_choice
 from force2geo.active.disagreement import read_committee
 from force2geo.active.paths import Paths, starts_of, write_paths
-from force2geo.active.ranking import Limits, first_apart, least_sure
+from force2geo.active.ranking import Limits, enough, first_apart, least_sure
 from force2geo.dft.label import B3LYP, label
 from force2geo.dft.label_frames import Frame, label_frames
 from force2geo.dft.points import Molecule
@@ -172,17 +172,16 @@ def _frames(
 
 
 def _random(rows: Sequence[dict[str, str]], out: Path, wanted: Wanted) -> list[Chosen]:
-    """Draw molecules, with as many geometries each as there are but for the last."""
+    """Draw molecules that can be embedded, each with all its geometries but for the last."""
     used = set(_labelled(wanted.earlier))
-    left = [row["cid"] for row in rows if row["cid"] not in used]
-    order = np.random.default_rng(wanted.seed).permutation(len(left))
-    found = [Chosen(left[place], frame) for place in order for frame in range(POINTS)]
-    if len(found) < wanted.budget:
-        raise UserError(
-            f"{wanted.budget} labels are wanted and the pool has {len(found)}: lower the budget or "
-            "give more molecules"
-        )
-    return found[: wanted.budget]
+    left = [row for row in rows if row["cid"] not in used]
+    found: list[Chosen] = []
+    for place in np.random.default_rng(wanted.seed).permutation(len(left)):
+        if len(found) >= wanted.budget:
+            break
+        cids, _ = starts_of([left[place]], wanted.seed)
+        found += [Chosen(cid, frame) for cid in cids for frame in range(POINTS)]
+    return enough(found[: wanted.budget], wanted.budget)
 
 
 def _label_random(

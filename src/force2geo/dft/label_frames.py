@@ -8,6 +8,7 @@ and level, so that a killed call goes on from there and choices that share a geo
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 from collections import defaultdict
@@ -17,7 +18,7 @@ import numpy as np
 
 from force2geo.dft import label as by_molecule
 from force2geo.dft.pool import run_tasks
-from force2geo.files import atomic_path, write_table
+from force2geo.files import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +72,9 @@ def label_frames(
     """Label geometries and return what became of each: nothing, or why it has no label.
 
     `out` gets one `.npz` a molecule as `force2geo label` writes them, with `about` it in
-    their `info`, and `rejects.csv` with what has no label; `store` holds the numbers by themselves.
-    Geometries that the machine failed (memory, disk, a process that died) are tried again by the
-    next call.
+    their `info`, and `rejects.csv` those that DFT has no numbers for; `store` holds the numbers by
+    themselves. Geometries that the machine failed (memory, disk, a process that died) are tried
+    again by the next call.
     """
     from tqdm import tqdm
 
@@ -88,10 +89,14 @@ def label_frames(
     ended = run_tasks(_point, tasks, max(1, workers), recall=recall)
     for place, _, error in tqdm(ended, total=len(tasks), unit="geometry", disable=None):
         failed[place] = error
-    for place, path in enumerate(points):
-        if not failed[place]:
-            with np.load(path, allow_pickle=False) as found:
-                failed[place] = str(found["error"]) if "error" in found else ""
+    rejected: list[tuple[str, str]] = []
+    for place, (frame, path) in enumerate(zip(frames, points, strict=True)):
+        if failed[place]:
+            continue
+        with np.load(path, allow_pickle=False) as found:
+            failed[place] = str(found["error"]) if "error" in found else ""
+        if failed[place]:
+            rejected.append((frame.molecule.cid, f"{frame.origin}: {failed[place]}"))
     places: dict[str, list[int]] = defaultdict(list)
     for place, frame in enumerate(frames):
         places[frame.molecule.cid].append(place)
@@ -99,12 +104,11 @@ def label_frames(
         good = sorted((p for p in own if not failed[p]), key=lambda place: frames[place].number)
         if good:
             _write_molecule([frames[p] for p in good], [points[p] for p in good], out, about)
-    lost = [
-        {"cid": frame.molecule.cid, "reason": f"{frame.origin}: {reason}"}
-        for frame, reason in zip(frames, failed, strict=True)
-        if reason
-    ]
-    write_table(out / "rejects.csv", ("cid", "reason"), lost)
+    with (
+        atomic_path(out / "rejects.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as handle,
+    ):
+        csv.writer(handle, lineterminator="\n").writerows(rejected)
     return failed
 
 
