@@ -38,7 +38,7 @@ from force2geo.plan.relaxations import (
     relaxed_by,
     selected_data,
 )
-from force2geo.plan.rounds import choices
+from force2geo.plan.rounds import choices, pool
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
 from force2geo.plan.trainings import path as training_path
@@ -72,6 +72,8 @@ TRAININGS = trainings(config)
 SAME_TRAINING = same(TRAININGS)
 BASELINES = baselines(config)
 CHOICES = choices(config)
+# What rounds of labels begin with.
+POOL = pool(config) if CHOICES else ""
 RELAXATIONS = relaxations(config)
 FINISHES = finishes(config)
 BOXED = boxed(config)

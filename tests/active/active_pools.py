@@ -1,5 +1,7 @@
 """A small pool of packed snapshots, and a committee whose spread is known."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 
@@ -17,17 +19,20 @@ def moved(place, frame):
     return np.array([[0.0, 0, 0], [1, 0, 0], [np.cos(angle), np.sin(angle), 0]])
 
 
-def write_pool(path):
-    """Write a packed file: six molecules of three atoms and five snapshots each, of two sources."""
-    writer = PackedWriter(path, ["dft_1st", "dft_points"])
+def write_pool(path, levels=(), sources=("dft_1st", "dft_points")):
+    """Write a packed file: six molecules of three atoms and five snapshots each, of two sources.
+
+    Where there is one source all are of it.
+    """
+    writer = PackedWriter(path, sources)
     for place, (cid, part) in enumerate(PARTS.items()):
         numbers = np.array([8, 1, 1] if place else [16, 1, 9])
-        for source, frames in (("dft_1st", range(2)), ("dft_points", range(2, FRAMES))):
+        for source, frames in ((sources[0], range(2)), (sources[-1], range(2, FRAMES))):
             positions = np.array([moved(place, frame) for frame in frames])
             energies = np.array([100.0 * place + frame for frame in frames])
             forces = energies[:, None, None] + np.arange(9.0).reshape(3, 3)
             writer.add(cid, numbers, positions, energies, forces, source, part)
-    writer.close()
+    writer.close(levels=Counter(levels))
 
 
 class Told:

@@ -1,9 +1,11 @@
 """Geometries of a pool without labels: those chosen, and what is left alone."""
 
 import csv
+import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from active_potentials import potentials
 from ase import Atoms
@@ -106,12 +108,16 @@ def test_a_kill_anywhere_changes_no_choice(run, tmp_path):
         assert {name: (out / name).read_bytes() for name in files} == files
 
 
-def test_a_folder_is_one_choice_s(run, tmp_path, capsys):
+def test_a_folder_is_one_choice_s_until_another_is_made_anew(run, tmp_path, capsys):
     _, _, out = run("out", "--budget", "2", "--distance", "0")
     before = (out / "choice.csv").read_bytes()
     assert run("out", "--budget", "3", "--distance", "0")[0] == 2
     assert "labels of another choice are there (another chosen), give" in capsys.readouterr().err
     assert (out / "choice.csv").read_bytes() == before
+    (out / "000000001.npz").touch()
+    status, chosen, _ = run("out", "--budget", "3", "--distance", "0", "--anew")
+    assert status == 0 and len(chosen) == 3
+    assert {path.stem for path in out.glob("*.npz")} == {one.cid for one in chosen}
 
 
 def test_what_is_kept_apart_is_never_labelled(run, tmp_path):
@@ -120,6 +126,14 @@ def test_what_is_kept_apart_is_never_labelled(run, tmp_path):
     apart = ("--apart", str(tmp_path / "test.csv"), str(tmp_path / "more.csv"))
     found = [run("paths", "--budget", "4", "--distance", "0", *apart)]
     found += [run("any", "--budget", "4", *apart, random=True)]
+    parts = {"train": ["1"], "val": ["2"], "test": ["3"]}
+    (tmp_path / "selection.json").write_text(json.dumps({"own": parts}))
+    keys = ["XLYOFNOQVPJJNP-UHFFFAOYSA-N", "VNWKTOKETHGBQD-UHFFFAOYSA-N", "LFQSCWFLJHTTHZ-X"]
+    pd.DataFrame({"cid": ["1", "2", "3"], "inchikey": keys}).to_parquet(tmp_path / "index")
+    held = ("--selection", str(tmp_path / "selection.json"), "--index", str(tmp_path / "index"),
+            "--split", "own", "--apart", str(tmp_path / "more.csv"))  # fmt: skip
+    # Water is trained on, and may be labelled; methane and ethanol are validated and tested on.
+    found += [run("own", "--budget", "4", *held, random=True)]
     for status, chosen, _ in found:
         assert status == 0 and len(chosen) == 4
         assert {one.cid for one in chosen} <= {"000000962", "000000784"}
@@ -151,12 +165,18 @@ def test_geometries_that_have_labels_are_not_chosen_again(run):
     assert any(len(own) for own in near) and all((own >= 0.01).all() for own in near)
 
 
+def test_chance_leaves_out_what_the_potentials_refuse(run, tmp_path):
+    some = [str(path) for path in potentials(tmp_path, 2, elements=[1, 8])]
+    _, chosen, _ = run("some", "--budget", "6", "--model", *some, random=True)
+    assert {one.cid for one in chosen} == {"000000962", "000000784"}
+
+
 @pytest.mark.parametrize(
     ("more", "random", "said"),
     [(("--budget", "0"), True, "--budget of 1 or more"),
      (("--distance", "0.1"), True, "--budget of 1 or more"),
      (("--budget", "5", "--points", "2"), True, "--points: a choice"),
-     (("--budget", "5", "--choose", "random"), False, "--choose random takes no potentials"),
+     (("--budget", "5", "--index", "x"), True, "--selection: it goes together with --index"),
      (("--budget", "5", "--choose", "frames"), True, "--choose frames needs potentials"),
      (("--budget", "5", "--per-molecule", "0"), False, "--per-molecule: give 1 or more"),
      (("--budget", "900"), True, "900 labels are wanted and the pool has 15"),

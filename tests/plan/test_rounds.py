@@ -80,6 +80,33 @@ def test_the_comparison_is_of_every_member_and_the_start_is_in_both(config):
     )
 
 
+def test_molecules_without_labels_are_labelled_after_the_first_round(config, tmp_path):
+    (tmp_path / "pool.csv").write_text("cid,smiles\n")
+    values = {key: dict(value) if key == "active" else value for key, value in config.items()}
+    values["active"] |= {"pool": str(tmp_path / "pool.csv"), "apart": [str(tmp_path / "pool.csv")]}
+    found = choices(resolve(values, models=False))
+    assert found["active.seed7.start"] == choices(config)["active.seed7.start"]
+    files = {"pool": str(tmp_path / "pool.csv"), "apart": [str(tmp_path / "pool.csv")]}
+    assert found["active.seed7.spread.2"] == files | {
+        "choose": "spread", "seed": 7, "budget": 10, "per_molecule": 3, "distance": 0.1,
+        "earlier": ["active.seed7.start", "active.seed7.spread.1"],
+        "ensemble": ["active.seed7.spread.1.member0", "active.seed7.spread.1.member1"],
+    }  # fmt: skip
+    # The first committee says which molecules potentials of this run know the elements of.
+    assert found["active.seed7.random.2"] == files | {
+        "choose": "random", "seed": 7, "budget": 10,
+        "earlier": ["active.seed7.start", "active.seed7.random.1"],
+        "ensemble": ["active.seed7.start.member0", "active.seed7.start.member1"],
+    }  # fmt: skip
+    values["active"]["pool"] = "nowhere.csv"
+    with pytest.raises(UserError, match=r"config: active\.pool: no such file 'nowhere.csv'"):
+        resolve(values, models=False)
+    values["active"]["pool"] = str(tmp_path / "pool.csv")
+    values["data"] = values["data"] | {"pretrain": {"from": "rmd17", "folder": "x"}}
+    with pytest.raises(UserError, match=r"config: active\.pool: 'pretrain' is not of the run"):
+        resolve(values, models=False)
+
+
 def test_a_run_without_rounds_has_none_and_its_table_says_so():
     with pytest.raises(UserError, match="config: active: needs the section pretrain"):
         resolve({"run": "x", "active": ACTIVE}, models=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -53,6 +54,11 @@ def starts_of(rows: Sequence[dict[str, str]], seed: int) -> tuple[list[str], lis
     return cids, starts
 
 
+def refusal(committee: Model, run: Relaxation) -> str:
+    """Return why a committee cannot answer for a molecule, nothing if it can."""
+    return committee.refusal(run.atomic_numbers, run.charge, run.multiplicity)
+
+
 def write_paths(
     path: Path,
     cids: Sequence[str],
@@ -61,13 +67,10 @@ def write_paths(
     models: Sequence[Path],
 ) -> None:
     """Relax molecules and write all geometries on their ways; killed, the same call goes on."""
-
-    def refuse(run: Relaxation) -> str:
-        return committee.refusal(run.atomic_numbers, run.charge, run.multiplicity)
-
     origin = {"models": [known_hash(model) for model in models], "dtype": "float64"}
-    threads = torch.get_num_threads() if committee.device == "cpu" else 1
-    evaluator = Evaluator(of_model(committee), refuse, origin, committee.device, threads)
+    refuse, device = partial(refusal, committee), committee.device
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    evaluator = Evaluator(of_model(committee), refuse, origin, device, threads)
     journal = relax_resumably(path, starts, evaluator, RELAXED)
     with atomic_path(path) as part:
         write_relaxed(part, cids, journal.results())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from force2geo.active.added import add_labels
 from force2geo.active.choice import Chosen, frame_numbers, read_choice
 from force2geo.active.disagreement import spreads
 from force2geo.active.ranking import Limits, covering, first_apart, least_sure
@@ -103,10 +104,14 @@ def choose(
     ]
 
 
-def write_round(data: Path, choices: Sequence[Path], target: Path) -> int:
+def write_round(
+    data: Path, choices: Sequence[Path], target: Path, labels: Sequence[Path] = ()
+) -> int:
     """Write a packed file whose training part is what was chosen; return how many those are.
 
-    Validation and test are those of `data`, as they are.
+    `choices` are of the training part of `data`; `labels` are folders of `force2geo label`, whose
+    numbers are of the level of `data` or `UserError`. Validation and test are those of `data`, as
+    they are.
     """
     pool = Hidden(data)
     found = [pool.places(read_choice(path), path) for path in choices]
@@ -116,15 +121,18 @@ def write_round(data: Path, choices: Sequence[Path], target: Path) -> int:
     with reading(data, "packed snapshots, HDF5"), h5py.File(data, "r") as file:
         kept = file["split"][:] != SPLITS.index("train")
         kept[pool.snapshots.rows.numpy()[places]] = True
+        names = [str(name) for name in file.attrs.get("packed_levels", [])]
         with atomic_path(target) as part:
-            _copy(file, np.flatnonzero(kept), part)
-    return len(places)
+            writer = PackedWriter(part, [str(name) for name in file.attrs["sources"]])
+            _copy(file, np.flatnonzero(kept), writer)
+            counts = [add_labels(writer, folder, names) for folder in labels]
+            # One each: the order is the frequency's.
+            writer.close(levels=Counter(dict.fromkeys(names, 1)))
+    return len(places) + sum(counts)
 
 
-def _copy(file: h5py.File, rows: np.ndarray, target: Path) -> None:
-    """Write the snapshots at `rows` of a packed file as another one."""
-    sources = [str(name) for name in file.attrs["sources"]]
-    writer = PackedWriter(target, sources)
+def _copy(file: h5py.File, rows: np.ndarray, writer: PackedWriter) -> None:
+    """Write the snapshots at `rows` of a packed file."""
     ptr = file["ptr"][:]
     columns = {name: file[name][:] for name in ("cid", "source", "split", "charge", "multiplicity")}
     # Snapshots that follow one another and differ in their geometry alone are written together.
@@ -142,10 +150,7 @@ def _copy(file: h5py.File, rows: np.ndarray, target: Path) -> None:
             file["positions"][atoms].reshape(-1, size, 3),
             file["energy"][first : last + 1],
             file["forces"][atoms].reshape(-1, size, 3),
-            sources[columns["source"][first]],
+            writer.sources[columns["source"][first]],
             SPLITS[columns["split"][first]],
             (int(columns["charge"][first]), int(columns["multiplicity"][first])),
         )
-    names = [str(name) for name in file.attrs.get("packed_levels", [])]
-    # One each: the order is the frequency's.
-    writer.close(levels=Counter(dict.fromkeys(names, 1)))

@@ -5,74 +5,57 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from force2geo.active.choice import Chosen, read_choice, write_choice
 from force2geo.active.disagreement import read_committee
-from force2geo.active.paths import Paths, starts_of, write_paths
+from force2geo.active.paths import Paths, refusal, starts_of, write_paths
 from force2geo.active.ranking import Limits, enough, first_apart, least_sure
 from force2geo.dft.label import B3LYP, label
 from force2geo.dft.label_frames import Frame, label_frames
 from force2geo.dft.points import Molecule
 from force2geo.errors import UserError
-from force2geo.files import hash_value, known_hash, read_json, write_json, write_table
-from force2geo.select.leakage import key_of, read_test_sets
+from force2geo.files import (
+    hash_value,
+    read_json,
+    write_json,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from force2geo.active.wanted import Wanted
+
 POINTS = 3
 """Geometries of a molecule that is drawn at random: its conformer and both rattled ones."""
 OUTCOME = ("cid", "frame", "spread", "rank", "reason")
 """Columns of `labels.csv`: a choice, and why a geometry has no label, empty where it has one."""
+# What a choice leaves, beside the molecules' files and what says whose the folder is.
+_MADE = ("choice.csv", "paths.h5", "labels.csv", "rejects.csv")
 _ORIGINS = {"spread": "unsure", "frames": "frame"}
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which geometries are wanted, `budget` of them.
-
-    `choose` is `spread`, those on relaxations' paths that the committee of `models` is least sure
-    of; `frames`, any on these paths; or `random`, those of any molecules as `force2geo label` makes
-    them without a committee. Molecules with a skeleton of `apart` (CSV) are left out, and so are
-    geometries too near to labels of `earlier` (folders), see `Limits`; `random` draws no molecule
-    of these again.
-    """
-
-    choose: str
-    budget: int
-    seed: int
-    per_molecule: int
-    distance: float
-    models: tuple[Path, ...] = ()
-    apart: tuple[Path, ...] = ()
-    earlier: tuple[Path, ...] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Return all that a choice depends on but its pool, files as their hashes."""
-        values = asdict(self)
-        for name in ("models", "apart"):
-            values[name] = {str(path): known_hash(path) for path in values[name]}
-        values["earlier"] = [str(path) for path in self.earlier]
-        return values
-
-
 def label_chosen(
-    rows: Sequence[dict[str, str]], out: Path, wanted: Wanted, workers: int, store: Path
+    rows: Sequence[dict[str, str]],
+    out: Path,
+    wanted: Wanted,
+    workers: int,
+    store: Path,
+    anew: bool = False,
 ) -> list[str]:
     """Choose geometries of the molecules of a list and label them in `out`; a rerun goes on.
 
     `out` gets the choice (`choice.csv`), one `.npz` a molecule, and in the end `labels.csv`. What
-    became of each geometry is returned, as by `label_frames`. `UserError` where `out` is another
-    choice's.
+    became of each geometry is returned, as by `label_frames`. Where `out` is another choice's,
+    `UserError`, or with `anew` its files are removed; numbers in `store` stay.
     """
     choice_of = wanted.record()
-    _claim(out / "chosen.json", {"chosen": choice_of, "pool": hash_value(list(rows))})
-    rows = _apart(rows, wanted.apart)
+    _claim(out, {"chosen": choice_of, "pool": hash_value(list(rows))}, anew)
+    rows = wanted.of(rows)
     choose = _random if wanted.choose == "random" else _of_paths
     choice = out / "choice.csv"
     if not choice.exists():
@@ -90,28 +73,21 @@ def label_chosen(
     return failed
 
 
-def _claim(path: Path, about: dict[str, Any]) -> None:
+def _claim(out: Path, about: dict[str, Any], anew: bool) -> None:
     """Write what a folder is of; `UserError` where it is of something else."""
     about = json.loads(json.dumps({**about, "level": B3LYP.as_dict()}))
-    if path.exists():
-        other = read_json(path)
-        if other != about:
+    path = out / "chosen.json"
+    other = read_json(path) if path.exists() else about
+    if other != about:
+        if not anew:
             keys = [key for key in about if other.get(key) != about[key]]
             raise UserError(
-                f"{path.parent}: labels of another choice are there (another "
-                f"{' and '.join(keys)}), give another folder"
+                f"{out}: labels of another choice are there (another {' and '.join(keys)}), give "
+                "another folder"
             )
-        return
+        for left in (*out.glob("*.npz"), *(out / name for name in _MADE)):
+            left.unlink(missing_ok=True)
     write_json(path, about)
-
-
-def _apart(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[dict[str, str]]:
-    """Return the molecules that are in none of the lists kept apart, by their skeletons."""
-    if not paths:
-        return list(rows)
-    kept = read_test_sets(paths)
-    # One without a skeleton cannot be told from those.
-    return [row for row in rows if (key := key_of(row)[:14]) and key not in kept]
 
 
 def _of_paths(rows: Sequence[dict[str, str]], out: Path, wanted: Wanted) -> list[Chosen]:
@@ -174,12 +150,15 @@ def _frames(
 def _random(rows: Sequence[dict[str, str]], out: Path, wanted: Wanted) -> list[Chosen]:
     """Draw molecules that can be embedded, each with all its geometries but for the last."""
     used = set(_labelled(wanted.earlier))
+    committee = read_committee(wanted.models) if wanted.models else None
     left = [row for row in rows if row["cid"] not in used]
     found: list[Chosen] = []
     for place in np.random.default_rng(wanted.seed).permutation(len(left)):
         if len(found) >= wanted.budget:
             break
-        cids, _ = starts_of([left[place]], wanted.seed)
+        cids, starts = starts_of([left[place]], wanted.seed)
+        if committee is not None and any(refusal(committee, start) for start in starts):
+            continue
         found += [Chosen(cid, frame) for cid in cids for frame in range(POINTS)]
     return enough(found[: wanted.budget], wanted.budget)
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-_BY_CHOICE = ("budget", "model", "per_molecule", "distance", "apart", "earlier", "store")
+_BY_CHOICE = (
+    "budget", "choose", "model", "per_molecule", "distance", "apart", "selection", "index",
+    "earlier", "store",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--distance", type=float, help="least distance of a molecule's geometries, Å (0.05)"
     )
     chosen.add_argument("--apart", type=Path, nargs="+", help="CSV of molecules never to label")
+    chosen.add_argument("--selection", type=Path, help="selection whose tests are never labelled")
+    chosen.add_argument("--split", default="pretrain", help="split of the selection (pretrain)")
+    chosen.add_argument("--index", type=Path, help="merged index of the selection's molecules")
     chosen.add_argument("--earlier", type=Path, nargs="+", help="folders of labels chosen before")
     chosen.add_argument(
         "--store", type=Path, help="folder of numbers that choices share (OUT/points)"
+    )
+
+    chosen.add_argument(
+        "--anew", action="store_true", help="remove what is of another choice in OUT, not STORE"
     )
 
 
@@ -59,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.dft.label import label, read_list
     from force2geo.errors import UserError
 
-    given = [name for name in (*_BY_CHOICE, "choose") if getattr(args, name) is not None]
+    given = [name for name in _BY_CHOICE if getattr(args, name) is not None]
     rows = read_list(args.molecules)
     if given:
         if args.budget is None or args.budget < 1:
@@ -74,27 +84,33 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _choose(args: argparse.Namespace, rows: list[dict[str, str]]) -> None:
-    from force2geo.active.unlabelled import Wanted, label_chosen
+    from force2geo.active.unlabelled import label_chosen
+    from force2geo.active.wanted import Held, Wanted
     from force2geo.errors import UserError
     from force2geo.locks import locked
 
     choose = args.choose or ("spread" if args.model else "random")
-    if bool(args.model) != (choose != "random"):
-        says = "takes no" if args.model else "needs"
-        raise UserError(f"--model: --choose {choose} {says} potentials")
+    if choose != "random" and not args.model:
+        raise UserError(f"--model: --choose {choose} needs potentials")
+    if (args.selection is None) != (args.index is None):
+        raise UserError("--selection: it goes together with --index")
+    held = Held(args.selection, args.index, args.split) if args.selection else None
     wanted = Wanted(
         choose,
         args.budget,
         args.seed,
         2 if args.per_molecule is None else args.per_molecule,
         0.05 if args.distance is None else args.distance,
-        *(tuple(getattr(args, name) or ()) for name in ("model", "apart", "earlier")),
+        models=tuple(args.model or ()),
+        apart=tuple(args.apart or ()),
+        earlier=tuple(args.earlier or ()),
+        held=held,
     )
     if wanted.per_molecule < 1 or wanted.distance < 0:
         raise UserError("--per-molecule: give 1 or more; --distance: 0 or more")
     store = args.store or args.out / "points"
     args.out.mkdir(parents=True, exist_ok=True)
     with locked(args.out / "choice.csv"):
-        failed = label_chosen(rows, args.out, wanted, args.workers, store)
+        failed = label_chosen(rows, args.out, wanted, args.workers, store, args.anew)
     lost = sum(map(bool, failed))
     print(f"{len(failed) - lost} geometries are labelled, {lost} have no label (labels.csv)")

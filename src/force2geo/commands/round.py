@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="packed snapshots, HDF5: the pool")
     parser.add_argument("--choice", type=Path, nargs="+", required=True, help="choices so far, CSV")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="labels.csv of force2geo label, with their folders",
+    )
     parser.add_argument("--out", type=Path, required=True, help="packed snapshots to write, HDF5")
 
 
@@ -27,6 +34,6 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.active.snapshots import write_round
     from force2geo.files import record_provenance
 
-    count = write_round(args.data, args.choice, args.out)
-    record_provenance(args.out, "round", {}, [args.data, *args.choice])
+    count = write_round(args.data, args.choice, args.out, [path.parent for path in args.labels])
+    record_provenance(args.out, "round", {}, [args.data, *args.choice, *args.labels])
     print(f"{count} snapshots to train on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from force2geo.plan.rounds import LOGS
 from force2geo.settings import setting
 
 
@@ -12,16 +13,28 @@ from force2geo.settings import setting
 class Active:
     """Labels where an committee of the run's potential is least sure, beside as many random ones.
 
-    The pool is the training part of `pretrain.data`, whose labels are hidden until they are chosen.
-    The first training set is drawn at random and shared; then each way to choose goes its own.
+    The first training set is drawn at random from the training part of `pretrain.data` and shared;
+    then each way to choose goes its own.
     """
 
+    pool: str = setting(
+        "`logs`, the rest of that part, whose labels are hidden until they are chosen; or a CSV of "
+        "molecules without labels (cid, smiles, inchi), whose geometries are labelled by DFT",
+        LOGS,
+    )
+    apart: tuple[str, ...] = setting(
+        "CSV of molecules that are never labelled, by their skeletons; those that the run tests on "
+        "are not either",
+        (),
+        distinct=True,
+    )
     start: int = setting("labels of the first training set", 200, unit="labels", least=1)
     budget: int = setting("labels of each round", 100, unit="labels", least=1)
     rounds: int = setting("how many follow the first", 4, least=1)
     choose: tuple[Literal["spread", "frames", "random"], ...] = setting(
         "ways to choose: `spread`, where the committee's forces differ most; `frames`, at random "
-        "within the same limits; `random`, at random from all",
+        "within the same limits; `random`, at random from all, of molecules without labels the "
+        "conformer and two rattled ones",
         ("spread", "random"),
         fewest=1,
         distinct=True,

@@ -13,6 +13,8 @@ from force2geo.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LOGS = "logs"
+"""The pool whose labels are there already."""
 _START = "start"
 _LIMITS = ("per_molecule", "distance")
 # Seeds of an ensemble's members are so far apart: those of another seed's rounds lie between.
@@ -78,17 +80,33 @@ def choices(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _choice(config: dict[str, Any], one: Round) -> dict[str, Any]:
     section = config["active"]
     *earlier, _ = one.so_far()
-    asked = range(section["members"]) if one.way == "spread" else ()
-    return {
-        "data": pool(config),
+    record = {
         "choose": one.way if earlier else "random",
         "seed": one.seed,
-        "round": one.number,
         "budget": section["budget"] if earlier else section["start"],
         **({} if one.way in (_START, "random") else {key: section[key] for key in _LIMITS}),
         "earlier": [before.name for before in earlier],
-        "ensemble": [earlier[-1].member(number) for number in asked],
     }
+    if labelled_by_dft(config, one.name):
+        # Chance needs a committee's word on what potentials of this run can learn from.
+        asked = earlier[0 if one.way == "random" else -1]
+        return {
+            "pool": section["pool"],
+            "apart": list(section["apart"]),
+            **record,
+            "ensemble": _names(config, asked),
+        }
+    ensemble = _names(config, earlier[-1]) if one.way == "spread" else []
+    return {"data": pool(config), **record, "round": one.number, "ensemble": ensemble}
+
+
+def labelled_by_dft(config: dict[str, Any], name: str) -> bool:
+    """Return whether a round's labels are computed, and not hidden ones."""
+    return config["active"]["pool"] != LOGS and rounds(config)[name].number > 0
+
+
+def _names(config: dict[str, Any], one: Round) -> list[str]:
+    return [one.member(number) for number in range(config["active"]["members"])]
 
 
 def members(
