@@ -118,6 +118,11 @@ def test_a_folder_is_one_choice_s_until_another_is_made_anew(run, tmp_path, caps
     status, chosen, _ = run("out", "--budget", "3", "--distance", "0", "--anew")
     assert status == 0 and len(chosen) == 3
     assert {path.stem for path in out.glob("*.npz")} == {one.cid for one in chosen}
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/000000001.npz").touch()
+    assert run("plain", "--budget", "3", "--anew", random=True)[0] == 2
+    assert "labels that nobody chose are there" in capsys.readouterr().err
+    assert (tmp_path / "plain/000000001.npz").exists()
 
 
 def test_what_is_kept_apart_is_never_labelled(run, tmp_path):
@@ -142,6 +147,8 @@ def test_what_is_kept_apart_is_never_labelled(run, tmp_path):
 def test_chance_has_the_same_number_of_labels(run, tmp_path):
     _, chosen, out = run("any", "--budget", "7", random=True)
     labels = {path.stem: len(np.load(path)["extra_pos"]) for path in out.glob("*.npz")}
+    assert (out / "labels.csv").read_text().splitlines()[1] == f"{chosen[0].cid},0,,1,"
+    assert (out / "labels.csv.provenance.json").exists()
     assert sum(labels.values()) == len(chosen) == 7 and sorted(labels.values()) == [1, 3, 3]
     assert "000000999" not in labels  # no molecule, and no label is spent on it
     others = [run(f"{seed}", "--budget", "3", "--seed", f"{seed}", random=True)[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,21 +29,15 @@ class Chosen(NamedTuple):
     spread: float = math.nan
 
 
+def row_of(one: Chosen, rank: int) -> dict[str, Any]:
+    """Return a geometry's row in a choice."""
+    spread = "" if math.isnan(one.spread) else f"{one.spread:.9g}"
+    return {"cid": one.cid, "frame": one.frame, "spread": spread, "rank": rank}
+
+
 def write_choice(path: Path, chosen: Iterable[Chosen]) -> None:
     """Write a choice, in the order of its ranks, whole or not at all."""
-    write_table(
-        path,
-        COLUMNS,
-        (
-            {
-                "cid": one.cid,
-                "frame": one.frame,
-                "spread": "" if math.isnan(one.spread) else f"{one.spread:.9g}",
-                "rank": rank,
-            }
-            for rank, one in enumerate(chosen, 1)
-        ),
-    )
+    write_table(path, COLUMNS, (row_of(one, rank) for rank, one in enumerate(chosen, 1)))
 
 
 def read_choice(path: Path) -> list[Chosen]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from force2geo.active.choice import Chosen, read_choice, write_choice
+from force2geo.active.choice import COLUMNS, Chosen, read_choice, row_of, write_choice
 from force2geo.active.disagreement import read_committee
 from force2geo.active.paths import Paths, refusal, starts_of, write_paths
 from force2geo.active.ranking import Limits, enough, first_apart, least_sure
@@ -17,12 +17,7 @@ from force2geo.dft.label import B3LYP, label
 from force2geo.dft.label_frames import Frame, label_frames
 from force2geo.dft.points import Molecule
 from force2geo.errors import UserError
-from force2geo.files import (
-    hash_value,
-    read_json,
-    write_json,
-    write_table,
-)
+from force2geo.files import hash_value, read_json, write_json, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +27,6 @@ if TYPE_CHECKING:
 
 POINTS = 3
 """Geometries of a molecule that is drawn at random: its conformer and both rattled ones."""
-OUTCOME = ("cid", "frame", "spread", "rank", "reason")
-"""Columns of `labels.csv`: a choice, and why a geometry has no label, empty where it has one."""
 # What a choice leaves, beside the molecules' files and what says whose the folder is.
 _MADE = ("choice.csv", "paths.h5", "labels.csv", "rejects.csv")
 _ORIGINS = {"spread": "unsure", "frames": "frame"}
@@ -49,9 +42,10 @@ def label_chosen(
 ) -> list[str]:
     """Choose geometries of the molecules of a list and label them in `out`; a rerun goes on.
 
-    `out` gets the choice (`choice.csv`), one `.npz` a molecule, and in the end `labels.csv`. What
-    became of each geometry is returned, as by `label_frames`. Where `out` is another choice's,
-    `UserError`, or with `anew` its files are removed; numbers in `store` stay.
+    `out` gets the choice (`choice.csv`), one `.npz` a molecule, and in the end `labels.csv`: the
+    choice, and why a geometry has no label, empty where it has one, which is returned as well.
+    Where `out` has labels of something else, `UserError`, or with `anew` another choice's files are
+    removed; numbers in `store` stay.
     """
     choice_of = wanted.record()
     _claim(out, {"chosen": choice_of, "pool": hash_value(list(rows))}, anew)
@@ -65,11 +59,14 @@ def label_chosen(
         failed = _label_random(rows, chosen, out, wanted, workers)
     else:
         failed = label_frames(_frames(rows, chosen, out, wanted), out, store, workers, choice_of)
-    table = zip(chosen, failed, strict=True)
-    write_table(out / "labels.csv", OUTCOME, (
-        {"cid": one.cid, "frame": one.frame, "spread": one.spread, "rank": rank, "reason": reason}
-        for rank, (one, reason) in enumerate(table, 1)
-    ))  # fmt: skip
+    write_table(
+        out / "labels.csv",
+        (*COLUMNS, "reason"),
+        (
+            row_of(one, rank) | {"reason": reason}
+            for rank, (one, reason) in enumerate(zip(chosen, failed, strict=True), 1)
+        ),
+    )
     return failed
 
 
@@ -77,6 +74,8 @@ def _claim(out: Path, about: dict[str, Any], anew: bool) -> None:
     """Write what a folder is of; `UserError` where it is of something else."""
     about = json.loads(json.dumps({**about, "level": B3LYP.as_dict()}))
     path = out / "chosen.json"
+    if not path.exists() and next(out.glob("*.npz"), None):
+        raise UserError(f"{out}: labels that nobody chose are there, give another folder")
     other = read_json(path) if path.exists() else about
     if other != about:
         if not anew:

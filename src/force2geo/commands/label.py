@@ -56,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--store", type=Path, help="folder of numbers that choices share (OUT/points)"
     )
-
     chosen.add_argument(
         "--anew", action="store_true", help="remove what is of another choice in OUT, not STORE"
     )
@@ -87,6 +86,7 @@ def _choose(args: argparse.Namespace, rows: list[dict[str, str]]) -> None:
     from force2geo.active.unlabelled import label_chosen
     from force2geo.active.wanted import Held, Wanted
     from force2geo.errors import UserError
+    from force2geo.files import record_provenance
     from force2geo.locks import locked
 
     choose = args.choose or ("spread" if args.model else "random")
@@ -112,5 +112,7 @@ def _choose(args: argparse.Namespace, rows: list[dict[str, str]]) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with locked(args.out / "choice.csv"):
         failed = label_chosen(rows, args.out, wanted, args.workers, store, args.anew)
+        inputs = [args.molecules, *wanted.models, *wanted.apart]
+        record_provenance(args.out / "labels.csv", "label", wanted.record(), inputs)
     lost = sum(map(bool, failed))
     print(f"{len(failed) - lost} geometries are labelled, {lost} have no label (labels.csv)")
