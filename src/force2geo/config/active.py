@@ -11,7 +11,7 @@ from force2geo.settings import setting
 
 @dataclass(frozen=True)
 class Active:
-    """Labels where an committee of the run's potential is least sure, beside as many random ones.
+    """Labels where a committee of the run's potential is least sure, beside as many random ones.
 
     The first training set is drawn at random from the training part of `pretrain.data` and shared;
     then each way to choose goes its own.
@@ -46,7 +46,7 @@ class Active:
         fewest=1,
         distinct=True,
     )
-    members: int = setting("potentials of an committee", 3, least=2)
+    members: int = setting("potentials of a committee", 3, least=2)
     per_molecule: int = setting(
         "most snapshots of a molecule in a round, by `spread` and `frames`", 2, least=1
     )

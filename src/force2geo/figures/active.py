@@ -1,4 +1,4 @@
-"""Test error by labels, chosen where an ensemble is least sure and at random."""
+"""Test error by labels, chosen where a committee is least sure and at random."""
 
 from __future__ import annotations
 
