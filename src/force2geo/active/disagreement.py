@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def read_committee(paths: Sequence[Path]) -> Model:
     """Return the potentials of checkpoints together; `UserError` where they cannot disagree."""
     if len(paths) < 2:
-        raise UserError(f"--model: {len(paths)} given; give two potentials or more, one cannot disagree")
+        raise UserError(
+            f"--model: {len(paths)} given; give two potentials or more, one cannot disagree"
+        )
     return load_together(paths)
 
 
