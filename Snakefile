@@ -39,10 +39,11 @@ from force2geo.plan.relaxations import (
     relaxations,
     relaxed_by,
 )
+from force2geo.plan.rounds import choices, pool
 from force2geo.plan.shown import KINDS, inputs, request
 from force2geo.plan.shown import names as shown_names
 from force2geo.plan.trainings import path as training_path
-from force2geo.plan.trainings import trainings
+from force2geo.plan.trainings import same, trainings
 from force2geo.training_data.registry import kind as kind_of_data
 
 min_version("8.20")
@@ -69,7 +70,11 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 RUN = f"results/{config['run']}"
 TRAININGS = trainings(config)
+SAME_TRAINING = same(TRAININGS)
 BASELINES = baselines(config)
+CHOICES = choices(config)
+# What rounds of labels begin with.
+POOL = pool(config) if CHOICES else ""
 RELAXATIONS = relaxations(config)
 FINISHES = finishes(config)
 BOXED = boxed(config)
@@ -114,6 +119,7 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/active.smk"
 include: "workflow/rules/baseline.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/relax.smk"

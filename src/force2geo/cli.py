@@ -25,6 +25,8 @@ COMMANDS = {
     "data": "a data set's snapshots or molecules to one HDF5 file",
     "baseline": "a calculator's energies and forces of packed snapshots, to be corrected",
     "backbones": "list the networks there are, with source, licence and parameters",
+    "choose": "which labels of packed snapshots to look at next, hidden until then",
+    "round": "the packed training set of a round, of the labels chosen so far",
     "train": "train a potential or a property model",
     "export": "compile a potential for C++ and for Python without this package",
     "calibrate": "potentials on labelled snapshots they never saw: errors, and what spread tells",

@@ -9,7 +9,7 @@ from rdkit import Chem
 
 from force2geo.cli import main
 from force2geo.dft import label as module
-from force2geo.dft.label import LabelError, downhill, label, label_molecule, state_of
+from force2geo.dft.label import LabelError, downhill, label, label_molecule, read_list, state_of
 from force2geo.dft.level import Level
 from force2geo.interchange import protocol
 from force2geo.interchange.protocol import read_protocol
@@ -33,7 +33,7 @@ def labels_of(tmp_path, smiles, multiplicity=None, **more):
 def test_label_writes_what_it_can_and_goes_on(tmp_path, monkeypatch):
     table = tmp_path / "m.csv"
     table.write_text("cid,smiles,inchi\n000000962,O,x\n000000001,not smiles,x\n")
-    label(table, tmp_path / "out", seed=1, workers=2)
+    label(read_list(table), tmp_path / "out", seed=1, workers=2)
     with np.load(tmp_path / "out/000000962.npz", allow_pickle=False) as data:
         assert data["extra_pos"].shape == data["extra_grad"].shape == (3, 3, 3)
         assert data["extra_origin"].tolist() == ["force_field", "rattle_0.03", "rattle_0.07"]
@@ -41,7 +41,7 @@ def test_label_writes_what_it_can_and_goes_on(tmp_path, monkeypatch):
     rejects = (tmp_path / "out/rejects.csv").read_text()
     assert rejects.startswith("000000001,")
     before = (tmp_path / "out/000000962.npz").stat().st_mtime_ns
-    label(table, tmp_path / "out", seed=1, workers=1)
+    label(read_list(table), tmp_path / "out", seed=1, workers=1)
     assert (tmp_path / "out/000000962.npz").stat().st_mtime_ns == before
     assert (tmp_path / "out/rejects.csv").read_text() == rejects
 

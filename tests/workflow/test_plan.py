@@ -179,6 +179,36 @@ def test_a_finish_reads_the_relaxation_and_the_checkpoint_that_relaxed(checkout,
     }
 
 
+def test_rounds_of_labels_follow_one_another(checkout, snakemake):
+    (checkout / "pool.csv").write_text("cid,smiles\n1,C\n")
+    own = {"start": 20, "budget": 5, "rounds": 2, "seeds": [7], "members": 2}
+
+    def made(more):
+        change = {"active": own | more, "tables": ["active"], "figures": []}
+        found = jobs_in(snakemake(checkout, "-nF", "active", change=change))
+        return {next(iter(outputs)): (rule, inputs) for rule, inputs, outputs in found if outputs}
+
+    start, first = "active/active.seed7.start.csv", "active/active.seed7.spread.1.csv"
+    committee = {f"train/active.seed7.spread.1.member{k}/model.pt" for k in (0, 1)}
+    read = made({})
+    assert read["active/active.seed7.spread.2.csv"] == ("choose", {
+        "settings/choose/active.seed7.spread.2.json", "packed/pretrain.h5", start, first,
+        *committee,
+    })  # fmt: skip
+    assert read["packed/active.seed7.spread.1.h5"] == (
+        "round", {"packed/pretrain.h5", start, first}
+    )  # fmt: skip
+    assert sum(rule == "train" for rule, _ in read.values()) == 2 * (1 + 2 * 2)
+    read = made({"pool": "pool.csv"})
+    labels = [f"active/active.seed7.spread.{k}/labels.csv" for k in (1, 2)]
+    assert read[labels[1]] == (
+        "label", {"pool.csv", "selection.json", "store/index.parquet", labels[0], *committee}
+    )  # fmt: skip
+    assert read["packed/active.seed7.spread.2.h5"] == (
+        "round", {"packed/pretrain.h5", start, *labels}
+    )  # fmt: skip
+
+
 def test_tables_and_figures_read_no_more_than_they_show(jobs):
     for name, expected in SHOWN.items():
         (inputs,) = (inputs for _, inputs, outputs in jobs if name in outputs)

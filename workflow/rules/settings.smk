@@ -10,6 +10,7 @@ rule settings:
                 *STAGES,
                 *(f"data/{name}" for name in config["data"]),
                 *(f"baseline/{name}" for name in BASELINES),
+                *(f"choose/{name}" for name in CHOICES),
                 *(f"train/{name}" for name in TRAININGS),
                 *(f"relax/{name}" for name in RELAXATIONS),
                 *(f"finish/{name}" for name in FINISHES),

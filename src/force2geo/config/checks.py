@@ -13,8 +13,9 @@ from force2geo.config.stages import shard_sources
 from force2geo.errors import UserError
 from force2geo.logs.names import NamePattern
 from force2geo.plan.compared import compared
-from force2geo.plan.data import data_set_needs
+from force2geo.plan.data import data_set_needs, selects
 from force2geo.plan.relaxations import OWN, d_opt_data
+from force2geo.plan.rounds import LOGS
 from force2geo.plan.shown import KINDS, names, request
 from force2geo.plan.trainings import model, pretraining
 from force2geo.plan.variants import recipes, scratch
@@ -43,6 +44,7 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
             f"{sum(fractions.values()):.6g}; they must add up to 1"
         )
     _references(config)
+    _active(config)
     _compared(config)
     _box(config)
     _data(config, models)
@@ -90,6 +92,29 @@ def _references(config: dict[str, Any]) -> None:
         missing = [name for name in asked if isinstance(values, dict) and name not in values]
         if missing:
             raise UserError(f"config: benchmark.{key}: has no value for '{missing[0]}'")
+
+
+def _active(config: dict[str, Any]) -> None:
+    """Check what rounds of labels need."""
+    if "active" not in config:
+        return
+    if "pretrain" not in config:
+        raise UserError("config: active: needs the section pretrain, whose potential is trained")
+    section = config["active"]
+    if section["pool"] == LOGS:
+        return
+    for key, path in (
+        ("pool", section["pool"]),
+        *((f"apart[{place}]", path) for place, path in enumerate(section["apart"])),
+    ):
+        if not Path(path).exists():
+            raise UserError(f"config: active.{key}: no such file '{path}'")
+    data = config["pretrain"]["data"]
+    if not selects(config, data):
+        raise UserError(
+            f"config: active.pool: '{data}' is not of the run's own logs, so that molecules it is "
+            "tested on cannot be kept out of the pool"
+        )
 
 
 def _recipes(config: dict[str, Any]) -> list[str]:

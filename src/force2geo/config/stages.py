@@ -16,6 +16,7 @@ from force2geo.plan.box import boxed
 from force2geo.plan.data import data_settings, selects, stages_together
 from force2geo.plan.finishes import finishes
 from force2geo.plan.relaxations import relaxations
+from force2geo.plan.rounds import choices
 from force2geo.plan.shown import KINDS, request
 from force2geo.plan.trainings import trainings
 
@@ -112,14 +113,17 @@ def stage_settings(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return all a stage's job may depend on, and nothing else, so that it reruns when it changes.
 
     `data/NAME` is a data set, `baseline/NAME` what trainings correct, `train/NAME` a training,
-    `relax/NAME` a relaxation, `finish/NAME` one that goes on with DFT, `box/NAME` a
-    potential that is to come with the package, `table/NAME` and `figure/NAME` what one is made of.
+    `choose/NAME` what a round's labels are, `relax/NAME` a relaxation, `finish/NAME` one that goes
+    on with DFT, `box/NAME` a potential that is to come with the package, `table/NAME` and
+    `figure/NAME` what one is made of.
     """
     stage, _, name = stage.partition("/")
     if stage == "train":
         return trainings(config)[name]
     if stage == "baseline":
         return baselines(config)[name]
+    if stage == "choose":
+        return choices(config)[name]
     if stage == "data":
         return data_settings(config, name, list(shard_sources(config)))
     if stage in KINDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from force2geo.config.active import Active
 from force2geo.config.box import Boxed
 from force2geo.config.data import ENTRIES, Audit, Curate, Entry, Generate, Raw, Select
 from force2geo.config.geometries import Compared, Dft, Finish, Relax
@@ -59,6 +60,7 @@ class Config:
     )
     benchmark: Benchmark | None = setting("networks on the same data", None)
     pretrain: Pretrain | None = setting("the run's potential", None)
+    active: Active | None = setting("rounds of labels", None)
     relax: Relax = setting("relaxations", Relax())
     compare: dict[str, Compared] = setting(
         "other potentials that relax D_opt, rows of table 3, by name",

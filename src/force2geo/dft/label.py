@@ -24,6 +24,7 @@ from force2geo.training_data.embed import embed
 from force2geo.units import GRADIENT_TO_FORCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # Gaussian noise (Å) added to each coordinate about the estimated DFT minimum.
@@ -84,6 +85,18 @@ def downhill(positions: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     return positions + gradient * GRADIENT_TO_FORCE / STIFF_BOND
 
 
+def conformer(cid: str, smiles: str, seed: int) -> tuple[Any, np.random.Generator]:
+    """Return a molecule's RDKit conformer, and what draws all else of it; both are its own.
+
+    `LabelError` where RDKit finds none.
+    """
+    rng = np.random.default_rng([seed, int(cid)])
+    molecule = embed(smiles, seed=int(rng.integers(2**31)))
+    if molecule is None:
+        raise LabelError("RDKit could not embed it")
+    return molecule, rng
+
+
 def label_molecule(
     cid: str,
     smiles: str,
@@ -98,10 +111,7 @@ def label_molecule(
     `points` are the conformer and as many of the rattled geometries, drawn where not all are
     wanted.
     """
-    rng = np.random.default_rng([seed, int(cid)])
-    molecule = embed(smiles, seed=int(rng.integers(2**31)))
-    if molecule is None:
-        raise LabelError("RDKit could not embed it")
+    molecule, rng = conformer(cid, smiles, seed)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     start = molecule.GetConformer().GetPositions()
     state = state_of(molecule, multiplicity)
@@ -147,7 +157,7 @@ def _worker(task: tuple[Any, ...]) -> str:
     return ""
 
 
-def _rows(molecules: Path) -> list[dict[str, str]]:
+def read_list(molecules: Path) -> list[dict[str, str]]:
     """Read the list; `UserError` names what it lacks."""
     try:
         with molecules.open(newline="", encoding="utf-8") as handle:
@@ -166,19 +176,27 @@ def _rows(molecules: Path) -> list[dict[str, str]]:
     return rows
 
 
-def label(
-    molecules: Path, out: Path, seed: int, workers: int, points: int = 1 + len(RATTLES)
-) -> dict[str, str]:
-    """Label every molecule of a CSV (`cid,smiles,inchi`) into `out`; a rerun does what is left.
+def multiplicity_of(row: dict[str, str]) -> int | None:
+    """Return the multiplicity that a row of a list says, None where it says none."""
+    return int(row["multiplicity"]) if row.get("multiplicity") else None
 
-    A column `multiplicity` may say what a SMILES cannot. Molecules that cannot be labelled go to
-    `out/rejects.csv` and are not tried again. Returned are those that the next call tries again,
-    by CID in the list's order, and why: their process died, or the machine had no memory or no
-    room on its disk.
+
+def label(
+    rows: Sequence[dict[str, str]],
+    out: Path,
+    seed: int,
+    workers: int,
+    points: int | Mapping[str, int] = 1 + len(RATTLES),
+) -> dict[str, str]:
+    """Label every molecule of a list (`read_list`) into `out`; a rerun does what is left.
+
+    `points` are those of each, or by CID. A column `multiplicity` may say what a SMILES cannot.
+    Molecules that cannot be labelled go to `out/rejects.csv` and are not tried again. Returned are
+    those that the next call tries again, by CID in the list's order, and why: their process died,
+    or the machine had no memory or no room on its disk.
     """
     from tqdm import tqdm
 
-    rows = _rows(molecules)
     out.mkdir(parents=True, exist_ok=True)
     rejects = out / "rejects.csv"
     done = {path.stem for path in out.glob("*.npz")}
@@ -188,7 +206,7 @@ def label(
     tasks = [
         (
             row["cid"], row["smiles"], row.get("inchi") or "", seed, out / f"{row['cid']}.npz",
-            int(row["multiplicity"]) if row.get("multiplicity") else None, points,
+            multiplicity_of(row), points if isinstance(points, int) else points[row["cid"]],
         )
         for row in rows
     ]  # fmt: skip

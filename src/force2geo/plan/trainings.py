@@ -12,6 +12,7 @@ from typing import Any
 from force2geo.calling.named import record_of
 from force2geo.plan.compared import compared
 from force2geo.plan.data import geometries
+from force2geo.plan.rounds import members
 from force2geo.plan.variants import SWEPT, Variant, potential_of, scratch, variants
 from force2geo.potentials.unimported import missing
 from force2geo.train.recipes import DENOISER, DENS, recipe
@@ -162,6 +163,7 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
     if "pretrain" in config:
         found |= committee(config)
+        found |= members(config, pretraining(config))
     for name in compared(config, "training"):
         found[f"pretrain.{name}"] = pretraining(config, name)
     if "property" not in config:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("inchikey", "inchi", "smiles")
 
 
-def _key(row: dict[str, str]) -> str:
+def key_of(row: dict[str, str]) -> str:
+    """Return the InChIKey of a row with `inchikey`, `inchi` or `smiles`, empty for none."""
     from rdkit import Chem
 
     if row.get("inchikey"):
@@ -49,7 +50,7 @@ def read_test_sets(paths: Sequence[Path]) -> frozenset[str]:
             if not set(_COLUMNS) & set(reader.fieldnames or ()):
                 raise UserError(f"{path}: needs a column {', '.join(_COLUMNS)}")
             for line, row in enumerate(reader, start=2):
-                key = _key(row)
+                key = key_of(row)
                 if not key:
                     raise UserError(f"{path}, line {line}: no readable molecule")
                 skeletons.add(key[:14])
