@@ -17,6 +17,7 @@ from force2geo.config import (
     made_by_other_code,
     own_molecules,
     resolve,
+    shard_identifiers,
     shard_sources,
     stage_settings,
 )
@@ -59,6 +60,7 @@ try:
     # What was checked once the jobs need not check again.
     config = resolve(config, models=workflow.is_main_process)
     SHARDS = shard_sources(config)
+    IDENTIFIERS = shard_identifiers(config)
     GENERATED = generated_shards(config)
 except UserError as error:
     # One line that says what to mend, instead of a traceback.

@@ -2,11 +2,7 @@ rule curate:
     input:
         settings=f"{RUN}/settings/curate.json",
         logs=lambda wildcards: SHARDS[wildcards.shard],
-        identifiers=lambda wildcards: (
-            config["generate"]["molecules"]
-            if wildcards.shard in GENERATED
-            else config["raw"]["identifiers"] or []
-        ),
+        identifiers=lambda wildcards: IDENTIFIERS.get(wildcards.shard, []),
     output:
         store=f"{RUN}/store/{{shard}}.lmdb",
         index=f"{RUN}/store/{{shard}}.index.parquet",

@@ -10,6 +10,7 @@ from force2geo.config.stages import (
     made_by_other_code,
     own_molecules,
     read_settings,
+    shard_identifiers,
     shard_sources,
     stage_settings,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "own_molecules",
     "read_settings",
     "resolve",
+    "shard_identifiers",
     "shard_sources",
     "stage_settings",
 ]

@@ -54,13 +54,26 @@ def cross_check(config: dict[str, Any], models: bool) -> None:
     _shown(config)
 
 
+def _tables(raw: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Return the tables of identifiers by their keys; `UserError` for too few or too many."""
+    given, logs = raw.get("identifiers"), raw.get("logs", [])
+    if not isinstance(given, list | tuple):
+        return [("raw.identifiers", given)]
+    if len(given) != len(logs):
+        raise UserError(
+            f"config: raw.identifiers: {len(given)} tables for {len(logs)} entries of raw.logs; "
+            "give one for all, or one for each"
+        )
+    return [(f"raw.identifiers[{i}]", path) for i, path in enumerate(given)]
+
+
 def _files(config: dict[str, Any]) -> None:
     """Check that files and folders are there."""
     raw, test_sets = config.get("raw", {}), config["select"]["test_sets"]
     for key, value in (
         *((f"raw.logs[{i}]", path) for i, path in enumerate(raw.get("logs", []))),
         *((f"select.test_sets[{i}]", path) for i, path in enumerate(test_sets)),
-        ("raw.identifiers", raw.get("identifiers")),
+        *_tables(raw),
         ("generate.molecules", config.get("generate", {}).get("molecules")),
         *(
             (f"compare.{name}.checkpoint", config["compare"][name]["checkpoint"])

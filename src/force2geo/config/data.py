@@ -30,8 +30,9 @@ class Raw:
     logs: tuple[str, ...] = setting(
         "archives of logs, one shard each, or folders of archives or of logs"
     )
-    identifiers: str | None = setting(
-        "CSV of SMILES and InChI by CID; without it logs are curated, counted and audited, but a "
+    identifiers: str | tuple[str, ...] | None = setting(
+        "CSV of SMILES and InChI by CID, one for all logs or one for each of their entries; without "
+        "it logs are curated, counted and audited, but a "
         "molecule without either is in no split and in no training set",
         None,
     )

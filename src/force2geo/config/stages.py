@@ -50,18 +50,40 @@ def shard_sources(config: dict[str, Any]) -> dict[str, str]:
     """
     sources: dict[str, str] = {}
     for entry in config.get("raw", {}).get("logs", []):
-        path = Path(entry)
-        inside = []
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(ARCHIVE_SUFFIXES))
-        for archive in inside or [path]:
-            name = archive.name.split(".")[0]
+        for archive in _archives(Path(entry)):
+            name = _shard(archive)
             if name in sources:
                 raise UserError(f"config: raw.logs: two shards are named '{name}'")
             sources[name] = str(archive)
     for name in generated_shards(config):
         sources[name] = f"results/{config['run']}/generated/{name}.tar"
     return sources
+
+
+def _archives(path: Path) -> list[Path]:
+    inside = []
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(ARCHIVE_SUFFIXES))
+    return inside or [path]
+
+
+def _shard(archive: Path) -> str:
+    return archive.name.split(".")[0]
+
+
+def shard_identifiers(config: dict[str, Any]) -> dict[str, str]:
+    """Return `{shard name: table of its molecules}`, without shards that have none."""
+    raw = config.get("raw", {})
+    logs, given = raw.get("logs", []), raw.get("identifiers")
+    tables = given if isinstance(given, list | tuple) else [given] * len(logs)
+    found = {
+        _shard(archive): table
+        for entry, table in zip(logs, tables, strict=True)
+        for archive in _archives(Path(entry))
+        if table is not None
+    }
+    own = config.get("generate", {}).get("molecules")
+    return found | dict.fromkeys(generated_shards(config), own)
 
 
 def own_molecules(config: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     python collect.py left LEFT.csv                    # of pool.csv, what has no labels yet
     force2geo label --molecules LEFT.csv --out LABELS --points 2
-    python collect.py ship LABELS                      # into the next shard_NNN.tar.xz here
+    python collect.py ship LABELS                      # into the next labels_NNN.tar.xz here
 
 `molecules.csv` lists what is shipped, `rejects.csv` what cannot be labelled and why.
 """
@@ -48,9 +48,9 @@ def ship(labels: Path) -> None:
         for path in sorted(labels.glob("*.npz"))
         if path.stem not in known
     ]
-    begin = len(list(HERE.glob("shard_*.tar.xz")))
+    begin = len(list(HERE.glob("labels_*.tar.xz")))
     for index, shard in enumerate(shards(new, SHARD), begin):
-        write_shard(shard, HERE / f"shard_{index:03d}.tar.xz")
+        write_shard(shard, HERE / f"labels_{index:03d}.tar.xz")
     listed += [{"cid": one.cid, "smiles": one.smiles, "inchi": one.inchi} for one in new]
     write_table(LISTED, ("cid", "smiles", "inchi"), listed)
     reasons = {row["cid"]: row["reason"] for row in rows(REJECTED)}
