@@ -31,9 +31,9 @@ class Raw:
         "archives of logs, one shard each, or folders of archives or of logs"
     )
     identifiers: str | tuple[str, ...] | None = setting(
-        "CSV of SMILES and InChI by CID, one for all logs or one for each of their entries; without "
-        "it logs are curated, counted and audited, but a "
-        "molecule without either is in no split and in no training set",
+        "CSV of SMILES and InChI by CID, one for all logs or one for each of their entries; with "
+        "none logs are curated, counted and audited, but a molecule without either is in no split "
+        "and in no training set",
         None,
     )
 
