@@ -18,7 +18,11 @@ ABOUT = {"title": "t", "data": "d", "limits": ["l"], "licence": "MIT", "made_by"
 @pytest.fixture
 def values(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    return yaml.safe_load((repository / "workflow/config/weights.yaml").read_text())
+    found = yaml.safe_load((repository / "workflow/config/weights.yaml").read_text())
+    demo = yaml.safe_load((repository / "config.yaml").read_text())
+    # Calculators are compared and DFT finishes elsewhere.
+    found["compare"] |= demo["compare"]
+    return found | {"finish": {"potentials": ["Force2Geo"]}, "tables": ["table3"]}
 
 
 def changed(values, **sections):
