@@ -286,3 +286,15 @@ def test_what_needs_a_potential_says_so(given, change, message):
     with pytest.raises(UserError) as caught:
         resolved(given, **change)
     assert message in str(caught.value)
+
+
+def test_a_plan_looks_for_what_other_packages_bring_no_more_than_it_must(repository, monkeypatch):
+    """A look goes through all installed packages, and trainings are asked for again and again."""
+    from force2geo import registered
+
+    looks = []
+    look = registered.entry_points
+    monkeypatch.setattr(registered, "entry_points", lambda **by: (looks.append(by), look(**by))[1])
+    monkeypatch.chdir(repository)
+    resolve(yaml.safe_load(Path("workflow/config/paper.yaml").read_text()), models=False)
+    assert not looks

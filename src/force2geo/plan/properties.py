@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from force2geo.plan.trainings import absent, lacking, same, trainings
+from force2geo.plan.trainings import lacking, property_geometries, same, trainings
 from force2geo.plan.variants import (
     FORCE2PROP,
     SWEPT_RECIPE,
@@ -101,11 +101,12 @@ def by_row(
         for row, network in networks.items()
         if network in config["models"]
     }
+    there = property_geometries(config)
     others = {row: recipe(name).geometry for row, name in rows.items()}
     return {
         "files": files_of(config, asked),
         "lacking": {row: packages for row, packages in lacks.items() if packages},
-        "absent": {row: one for row, one in others.items() if absent(config, one)},
+        "absent": {row: one for row, one in others.items() if one not in there},
         **about(config),
     }
 

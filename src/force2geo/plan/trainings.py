@@ -168,9 +168,10 @@ def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found[f"pretrain.{name}"] = pretraining(config, name)
     if "property" not in config:
         return found
+    there = property_geometries(config)
     for variant in variants(config):
         made = recipe(variant.recipe)
-        if lacking(config, made.backbone or scratch(config)) or absent(config, made.geometry):
+        if lacking(config, made.backbone or scratch(config)) or made.geometry not in there:
             continue
         found[variant.name()] = property_model(config, variant)
         start = potential_of(config, variant)
@@ -202,9 +203,9 @@ def _sorted(value: Any) -> Any:
     return value
 
 
-def absent(config: dict[str, Any], geometry: str) -> bool:
-    """Return whether the molecules that property models learn from have no such geometry."""
-    return geometry not in geometries(config, config["property"]["data"])
+def property_geometries(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the geometries of the molecules that property models learn from."""
+    return geometries(config, config["property"]["data"])
 
 
 def path(config: dict[str, Any], name: str, file: str) -> str:
