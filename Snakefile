@@ -109,6 +109,11 @@ if workflow.is_main_process and Path(RUN).exists():
         )
 
 
+def one_of(names):
+    """A pattern for these names; of none it finds nothing, where an empty one would find all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def trains_potential(wildcards):
     """Whether a training is one of a potential."""
     return TRAININGS[wildcards.training]["objective"] == "energy_forces"

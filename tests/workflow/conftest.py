@@ -58,6 +58,8 @@ def run_snakemake(folder, *arguments, configs=("mini.yaml",), change=None, witho
     )
     text = done.stdout + done.stderr
     assert not check or done.returncode == 0, text[-6000:] + failed_logs(folder)
+    # Snakemake goes on where a rule that matches too much cannot say its inputs.
+    assert not check or "InputFunctionException" not in text, text[:6000]
     return text
 
 

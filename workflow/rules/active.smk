@@ -42,7 +42,7 @@ rule choose:
     benchmark:
         f"{RUN}/benchmarks/choose/{{round}}.tsv"
     wildcard_constraints:
-        round="|".join(re.escape(name) for name in CHOICES if name not in LABELLED),
+        round=one_of(name for name in CHOICES if name not in LABELLED),
     threads: TRAINING_THREADS
     params:
         more=lambda wildcards, input: options(earlier=input.earlier, model=input.models),
@@ -67,7 +67,7 @@ rule label:
     benchmark:
         f"{RUN}/benchmarks/label/{{round}}.tsv"
     wildcard_constraints:
-        round="|".join(map(re.escape, LABELLED)),
+        round=one_of(LABELLED),
     threads: config["resources"]["dft_workers"]
     params:
         # Not outputs: what is computed stays when the job is killed, and numbers are all rounds'.
@@ -108,7 +108,7 @@ rule round:
     log:
         f"{RUN}/logs/round/{{round}}.log",
     wildcard_constraints:
-        round="|".join(map(re.escape, CHOICES)),
+        round=one_of(CHOICES),
     params:
         more=lambda wildcards, input: options(choice=input.choices, labels=input.labels),
     shell:

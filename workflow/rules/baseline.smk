@@ -9,7 +9,7 @@ rule baseline:
     benchmark:
         f"{RUN}/benchmarks/baseline/{{baseline}}.tsv"
     wildcard_constraints:
-        baseline="|".join(map(re.escape, BASELINES)),
+        baseline=one_of(BASELINES),
     threads: config["resources"]["dft_workers"]
     shell:
         "force2geo baseline --settings {input.settings:q} --data {input.data:q}"

@@ -21,7 +21,7 @@ rule calibrate:
     log:
         f"{RUN}/logs/calibrate/{{boxed}}.log",
     wildcard_constraints:
-        boxed="|".join(map(re.escape, BOXED)),
+        boxed=one_of(BOXED),
     threads: TRAINING_THREADS
     params:
         model=model_option,
@@ -47,7 +47,7 @@ rule ship:
     log:
         f"{RUN}/logs/ship/{{boxed}}.log",
     wildcard_constraints:
-        boxed="|".join(map(re.escape, BOXED)),
+        boxed=one_of(BOXED),
     params:
         model=model_option,
         table=lambda wildcards, input: (

@@ -27,7 +27,7 @@ checkpoint data:
     log:
         f"{RUN}/logs/data/{{data}}.log",
     wildcard_constraints:
-        data="|".join(map(re.escape, config["data"])),
+        data=one_of(config["data"]),
     threads: lambda wildcards: config["resources"]["dft_workers"] if embeds(wildcards) else 1
     params:
         workers=lambda wildcards, threads: f"--workers {threads}" if embeds(wildcards) else "",

@@ -17,7 +17,7 @@ rule dft:
     benchmark:
         f"{RUN}/benchmarks/dft/{{relaxation}}.tsv"
     wildcard_constraints:
-        relaxation="|".join(map(re.escape, JUDGED)),
+        relaxation=one_of(JUDGED),
     threads: config["resources"]["dft_workers"]
     params:
         cache=f"{RUN}/dft/cache",

@@ -11,7 +11,7 @@ rule finish:
     benchmark:
         f"{RUN}/benchmarks/finish/{{finish}}.tsv"
     wildcard_constraints:
-        finish="|".join(map(re.escape, FINISHES)),
+        finish=one_of(FINISHES),
     threads: config["resources"]["dft_workers"]
     params:
         # Gradients stay, and a job that was killed goes on from them.

@@ -8,7 +8,7 @@ rule judge:
     log:
         f"{RUN}/logs/judge/{{relaxation}}.log",
     wildcard_constraints:
-        relaxation="|".join(map(re.escape, JUDGED)),
+        relaxation=one_of(JUDGED),
     shell:
         "force2geo judge --relaxed {input.relaxed:q} --dft {input.dft:q}"
         " --conformers {input.conformers:q} --out {output:q} > {log:q} 2>&1"

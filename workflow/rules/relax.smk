@@ -79,7 +79,7 @@ rule relax:
     benchmark:
         f"{RUN}/benchmarks/relax/{{relaxation}}/{{first}}-{{last}}.tsv"
     wildcard_constraints:
-        relaxation="|".join(map(re.escape, RELAXATIONS)),
+        relaxation=one_of(RELAXATIONS),
         first=r"\d+",
         last=r"\d+",
     threads: relaxing_threads
@@ -106,7 +106,7 @@ rule gather:
     log:
         f"{RUN}/logs/gather/{{relaxation}}.log",
     wildcard_constraints:
-        relaxation="|".join(map(re.escape, RELAXATIONS)),
+        relaxation=one_of(RELAXATIONS),
     params:
         # Thousands of pieces are too long for a command line: it gets their folder and the cut. A
         # size beyond the count is the count, for a parameter that changes is work to do again.

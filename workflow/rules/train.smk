@@ -55,7 +55,7 @@ rule train:
     benchmark:
         f"{RUN}/benchmarks/train/{{training}}.tsv"
     wildcard_constraints:
-        training="|".join(map(re.escape, TRAININGS)),
+        training=one_of(TRAININGS),
     # The longest job by far, and most wait for it: the scheduler should not leave it for last.
     priority: lambda wildcards: 10 if wildcards.training.startswith("pretrain") else 0
     threads: TRAINING_THREADS
