@@ -210,7 +210,6 @@ LINES = {
     "relax a.smi out.xyz --model no.pt": "no such checkpoint",
     "relax a.smi out.xyz --model a.smi": "not a readable checkpoint",
     "relax a.smi out.xyz --model property.pt": "give a potential",
-    "relax a.smi out.xyz": "give --model MODEL.pt",
     "relax a.smi out.pdb --model m.pt": "give one of .sdf",
     "relax a.smi --model m.pt": "an input and an output file",
     "relax a.xyz a.xyz --model m.pt": "the input itself",

@@ -179,4 +179,6 @@ def test_it_predicts_properties(installed):
     assert rows[2]["gap (eV)"] == rows[0]["gap (eV)"] and rows[1]["gap (eV)"] == ""
     assert rows[1]["reason"] == "the model has never seen Cl"
     assert rows[0]["applicability"] in ("in", "edge", "outside")
-    assert "no model comes with this version" in installed("force2geo", "models")
+    assert "delta: " in installed("force2geo", "models")
+    (home / "water.smi").write_text("O water\n")
+    assert "converged" in installed("force2geo", "relax", "water.smi", "relaxed.xyz")

@@ -163,6 +163,10 @@ def test_a_box_that_is_not_in_order_is_told(box, make, capsys):
     assert "toy.1.pt: no such file" in says("models", "toy")
 
 
-def test_no_model_ships_yet(capsys):
+def test_what_ships_is_listed(capsys):
     assert main(["models"]) == 0
-    assert "no model comes with this version" in capsys.readouterr().out
+    names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["delta", "plain"]
+    assert main(["models", "delta"]) == 0
+    told = capsys.readouterr().out
+    assert "corrects: gfn2-xtb" in told.lower() and told.count("delta.") >= 3

@@ -139,6 +139,8 @@ def errors_by(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def figure(table: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Figure:
     """Return the reliability of `found` (by `calibration`): RMS error against mean spread."""
+    from matplotlib.ticker import NullFormatter
+
     from force2geo.evaluate.figures import BLUE, GREY, ORANGE, new_figure
 
     drawn, axes = new_figure(len(_KINDS))
@@ -157,5 +159,7 @@ def figure(table: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Figure:
         axis.set(xlabel=f"spread of {kind} ({unit})", ylabel=f"error of {kind} ({unit})")
         if ends[0] > 0:
             axis.set(xscale="log", yscale="log")
+            # Of less than a decade all ticks would have numbers, one over the other.
+            axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0].legend(frameon=False, fontsize=8)
     return drawn
