@@ -116,7 +116,7 @@ def config(repository, monkeypatch):
         ({"models": {"painn": {"lmax": 2}}}, "models.painn: backbone painn: it takes no 'lmax'"),
         ({"models": {"x": {"cutoff": 1.0}}}, "models.x: backbone: unknown name 'x', choose one"),
         ({"tables": ["table2", "table99"]}, "tables: there is no table 'table99', only "),
-        ({"figures": ["pie"]}, "figures: there is no figure 'pie', only atoms"),
+        ({"figures": ["pie"]}, "figures: there is no figure 'pie', only active, atoms"),
         (
             {"models": {"schnet": {"variant": "published"}}},
             "models.schnet: backbone schnet: unknown",

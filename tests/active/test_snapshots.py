@@ -82,7 +82,7 @@ def test_a_round_trains_on_what_was_chosen_and_is_tested_on_what_all_are(pool, t
     choices = [tmp_path / "a.csv", tmp_path / "b.csv"]
     assert write_round(pool, choices, tmp_path / "round.h5") == 4
     whole, part = Snapshots.read(pool), Snapshots.read(tmp_path / "round.h5")
-    assert part.sources == whole.sources and part.charge_states == whole.charge_states
+    assert part.sources == whole.sources and part.charge_states() == whole.charge_states()
     for split in ("val", "test"):
         for source in (None, "dft_1st"):
             one, other = whole.where(split, source), part.where(split, source)

@@ -177,12 +177,12 @@ def test_tables_of_other_data_say_what_they_need(repository, monkeypatch):
         assert asked["files"] == {} and asked["data"] == "pubchemqcr"
         table = module.build(asked, Path("/"))
         assert all(said in cell.reason for cell in table.rows["SchNet"].values())
-    whole = {"from": "molecule3d", "as": "molecules"}
+    whole = {"from": "molecule3d", "as": "molecules", "folder": "m"}
     config["data"]["downstream"] = whole
     assert table9.request(config)["files"] and not table5.request(config)["files"]
     config["data"]["downstream"] = whole | {"sample": 600_000}
     assert not table9.request(config)["files"]
-    config["data"]["downstream"] = {"from": "nabladft", "as": "molecules"}
+    config["data"]["downstream"] = {"from": "nabladft", "as": "molecules", "folder": "n"}
     assert table5.request(config)["files"] and "reason" not in table5.request(config)
 
 

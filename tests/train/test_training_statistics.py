@@ -62,8 +62,8 @@ def test_snapshots_are_counted(packed, monkeypatch):
     energies = np.concatenate([energy.numpy() for _, energy in parts])
     np.testing.assert_array_equal(energies, packed.energy.numpy()[rows])
     assert test.elements() == np.flatnonzero(np.sum(expected, axis=0)).tolist()
-    # 25 bytes an atom, 18 a snapshot without its CID, and where the last one ends.
-    assert packed.bytes == 25 * len(numbers) + 18 * 48 + 8
+    # 25 bytes an atom, 20 a snapshot without its CID, and where the last one ends.
+    assert packed.bytes == 25 * len(numbers) + 20 * 48 + 8
 
 
 # What resumed and repeated trainings rest on: of numpy, and never to change.

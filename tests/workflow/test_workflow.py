@@ -230,7 +230,7 @@ def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, s
 
 def test_potentials_of_a_run_are_made_for_the_box(finished, snakemake):
     change = {"pretrain": {"committee": [8]}, "box": BOX, "tables": []}
-    snakemake(finished, "box", "--cores", "2", change=change)
+    snakemake(finished, "--cores", "2", "box", change=change)
     results = finished / "results/mini"
     measured = json.loads((results / "calibration/delta.json").read_text())
     known = shipped.cards(results / "box")["delta"]
