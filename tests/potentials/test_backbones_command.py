@@ -53,7 +53,8 @@ def test_all_that_is_registered_is_listed(capsys):
     assert painn["title"] == "PaiNN" and painn["licence"] == "MIT" and painn["code"] == "force2geo"
     assert painn["source"] == cls.about.source and painn["extra"] == "" and painn["installed"]
     values, batch_size = cls.about.table8
-    assert painn["settings"] == values | {"charge": False, "forces": False} and painn["batch_size"] == batch_size
+    assert painn["settings"] == values | {"charge": False, "forces": False}
+    assert painn["batch_size"] == batch_size
     network = Potential({"name": "painn", **painn["settings"]}).backbone
     assert painn["parameters"] == sum(value.numel() for value in network.parameters())
     assert painn["size"] == "table 8"
