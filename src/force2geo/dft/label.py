@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.level import B3LYP, build_mean_field, on_gpu, on_host
 from force2geo.dft.pool import run_tasks
+from force2geo.dft.record import labelled
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.training_data.embed import embed
@@ -124,19 +124,16 @@ def label_molecule(
     energies, gradients = first_energy[:0], first_gradient[:0]
     if rattled:
         energies, gradients, _ = energies_and_gradients(numbers, rattled, density, *state)
-    record: dict[str, Any] = {
-        "cid": np.array(cid),
-        "z": numbers.astype(np.uint8),
-        "smiles": np.array(smiles),
-        "inchi": np.array(inchi),
-        "charge": np.array(state[0]),
-        "multiplicity": np.array(state[1]),
-        "extra_pos": np.array([start, *rattled]),
-        "extra_energy": np.concatenate([first_energy, energies]),
-        "extra_grad": np.concatenate([first_gradient, gradients]),
-        "extra_origin": np.array(["force_field", *(f"rattle_{scale:g}" for scale in scales)]),
-        "info": np.array(json.dumps({"level": B3LYP.as_dict()})),
-    }
+    record = labelled(
+        (cid, smiles, inchi),
+        numbers,
+        state,
+        [start, *rattled],
+        np.concatenate([first_energy, energies]),
+        np.concatenate([first_gradient, gradients]),
+        ["force_field", *(f"rattle_{scale:g}" for scale in scales)],
+        {"level": B3LYP.as_dict()},
+    )
     with atomic_path(target) as part, part.open("wb") as handle:
         np.savez_compressed(handle, **record)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from force2geo.dft import label as by_molecule
 from force2geo.dft.pool import run_tasks
+from force2geo.dft.record import labelled
 from force2geo.files import atomic_path
 
 if TYPE_CHECKING:
@@ -121,18 +121,15 @@ def _write_molecule(
         with np.load(path, allow_pickle=False) as found:
             energies.append(float(found["energy"]))
             gradients.append(found["gradient"])
-    record: dict[str, Any] = {
-        "cid": np.array(molecule.cid),
-        "z": molecule.numbers.astype(np.uint8),
-        "smiles": np.array(molecule.smiles),
-        "inchi": np.array(molecule.inchi),
-        "charge": np.array(molecule.charge),
-        "multiplicity": np.array(molecule.multiplicity),
-        "extra_pos": np.array([frame.molecule.positions for frame in frames]),
-        "extra_energy": np.array(energies),
-        "extra_grad": np.array(gradients),
-        "extra_origin": np.array([frame.origin for frame in frames]),
-        "info": np.array(json.dumps({"level": by_molecule.B3LYP.as_dict(), "chosen": about})),
-    }
+    record = labelled(
+        (molecule.cid, molecule.smiles, molecule.inchi),
+        molecule.numbers,
+        (molecule.charge, molecule.multiplicity),
+        [frame.molecule.positions for frame in frames],
+        energies,
+        gradients,
+        [frame.origin for frame in frames],
+        {"level": by_molecule.B3LYP.as_dict(), "chosen": about},
+    )
     with atomic_path(out / f"{molecule.cid}.npz") as part, part.open("wb") as handle:
         np.savez_compressed(handle, **record)

@@ -10,12 +10,12 @@ without an energy, `failed_pos` (F,n,3) Å, `failed_after` (F,) points and `fail
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from force2geo.dft.record import labelled
 from force2geo.files import atomic_path, hash_value, reading
 
 if TYPE_CHECKING:
@@ -72,19 +72,16 @@ class Points:
         """Write the file, whole or not at all."""
         count, shape = len(self.positions), (-1, *molecule.positions.shape)
         names = ["relaxed", *(f"finish_{number}" for number in range(1, count))][:count]
-        about = {"level": level.as_dict(), "potential": potential}
-        record: dict[str, Any] = {
-            "cid": np.array(molecule.cid),
-            "z": molecule.numbers.astype(np.uint8),
-            "smiles": np.array(molecule.smiles),
-            "inchi": np.array(molecule.inchi),
-            "charge": np.array(molecule.charge),
-            "multiplicity": np.array(molecule.multiplicity),
-            "extra_pos": np.array(self.positions).reshape(shape),
-            "extra_energy": np.array(self.energies),
-            "extra_grad": np.array(self.gradients).reshape(shape),
-            "extra_origin": np.array(names, dtype=str),
-            "info": np.array(json.dumps(about)),
+        record = labelled(
+            (molecule.cid, molecule.smiles, molecule.inchi),
+            molecule.numbers,
+            (molecule.charge, molecule.multiplicity),
+            self.positions,
+            self.energies,
+            self.gradients,
+            names,
+            {"level": level.as_dict(), "potential": potential},
+        ) | {
             "start": molecule.positions,
             "slope": self.slope,
             "hessian": self.hessian,
