@@ -27,6 +27,14 @@ def test_cards_name_what_is_there():
         assert model.charge_states() == [[0, 1]] and {1, 6, 7, 8} <= model.known_elements()
 
 
+def test_what_the_readme_says_of_them_is_on_their_cards(repository):
+    text = " ".join((repository / "README.md").read_text().split())
+    forces = {name: card.errors["forces"] for name, card in shipped.cards().items()}
+    assert f"relaxations of {forces['delta'].molecules} molecules" in text
+    assert f"off by {forces['delta'].mae:.0f} meV/Å on average" in text
+    assert f"(`--model plain`) by {forces['plain'].mae:.0f};" in text
+
+
 @pytest.mark.parametrize(("name", "tolerance"), [("delta", 0.003), ("plain", 0.02)])
 def test_ethanol_relaxes_to_the_geometry_that_dft_gives(name, tolerance, tmp_path):
     """Bonds of the anti minimum, B3LYP(VWN5)/6-31G* with Cartesian d by PySCF and geomeTRIC."""
