@@ -10,17 +10,18 @@ training. Prints one line of JSON.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import sys
 import time
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from published import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +113,6 @@ def published(molecules: Molecules, recipe: dict[str, Any], code: Path | None) -
     """Build the published PaiNN, fed by PyTorch Geometric's loader."""
     from torch_geometric.data import Data
     from torch_geometric.loader import DataLoader
-    from torch_geometric.utils import scatter
 
     def radius_graph(pos: torch.Tensor, r: float, batch: torch.Tensor, **_: Any) -> torch.Tensor:
         """Stand in for torch_cluster's: all pairs of each molecule at once."""
@@ -125,18 +125,8 @@ def published(molecules: Molecules, recipe: dict[str, Any], code: Path | None) -
         kept = i != j  # inf - inf is no number, and so not below
         return torch.stack([begin[b[kept]] + j[kept], begin[b[kept]] + i[kept]])
 
-    for name, attributes in (
-        ("torch_scatter", {"scatter": scatter, "segment_coo": None}),
-        ("torch_cluster", {"radius_graph": radius_graph}),
-    ):
-        stand_in = types.ModuleType(name)
-        stand_in.__dict__.update(attributes)
-        sys.modules[name] = stand_in
-    spec = importlib.util.spec_from_file_location("published_painn", str(code))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    assert code is not None
+    module = load(code, radius_graph)
     network = module.PaiNN(
         hidden_channels=recipe["features"], num_layers=recipe["layers"],
         num_rbf=recipe["basis_size"], cutoff=molecules.cutoff,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import importlib.util
 import json
 import os
 import resource
@@ -21,6 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from published import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,23 +95,11 @@ def by_energy(network: Any, data: Data, energies: Any) -> Any:
 
 def published(data: Data, args: Any) -> Any:
     """Build the published PaiNN, plain torch operations for its two compiled packages."""
-    from torch_geometric.utils import scatter
 
     def radius_graph(pos: torch.Tensor, **_: Any) -> torch.Tensor:
         return data.find_edges(pos)
 
-    for name, attributes in (
-        ("torch_scatter", {"scatter": scatter, "segment_coo": None}),
-        ("torch_cluster", {"radius_graph": radius_graph}),
-    ):
-        stand_in = types.ModuleType(name)
-        stand_in.__dict__.update(attributes)
-        sys.modules[name] = stand_in
-    spec = importlib.util.spec_from_file_location("published_painn", args.published)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    module = load(args.published, radius_graph)
     network = module.PaiNN(
         hidden_channels=FEATURES, num_layers=LAYERS, num_rbf=BASIS, cutoff=CUTOFF
     )
