@@ -37,6 +37,7 @@ class DOpt120(DataSet):
     Settings = DOpt120Settings
     kinds = ("molecules",)
     units = _TARGETS
+    extensive = ("energy",)
     about = About(
         "D_opt-120",
         "B3LYP/6-31G*",

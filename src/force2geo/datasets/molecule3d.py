@@ -77,6 +77,7 @@ class Molecule3D(DataSet):
     Settings = Molecule3DSettings
     kinds = ("molecules",)
     units = {"gap": "eV", "homo": "eV", "lumo": "eV", "energy": "eV", "dipole": "D"}
+    extensive = ("energy",)
     about = About(
         "Molecule3D",
         "B3LYP/6-31G*",

@@ -130,6 +130,7 @@ class NablaDFT(DataSet):
     Settings = NablaDFTSettings
     kinds = ("snapshots", "molecules")
     units = {"energy": "eV", "homo": "eV", "lumo": "eV", "gap": "eV"}
+    extensive = ("energy",)
     about = About(
         "∇²DFT",
         "ωB97X-D/def2-SVP",

@@ -108,6 +108,14 @@ class QM9(DataSet):
     units = {name: unit for name, (_, unit, _) in _TARGETS.items()} | {
         f"{name}_atom": "eV" for name in _ENERGIES
     }
+    extensive = (
+        "polarisability",
+        "r2",
+        "zpve",
+        "cv",
+        *_ENERGIES,
+        *(f"{name}_atom" for name in _ENERGIES),
+    )
     about = About(
         "QM9",
         "B3LYP/6-31G(2df,p)",

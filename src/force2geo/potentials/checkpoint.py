@@ -11,7 +11,7 @@ from force2geo.calling.named import record_of
 from force2geo.errors import UserError
 from force2geo.files import atomic_path
 from force2geo.potentials.devices import choose_device
-from force2geo.potentials.heads import EnergyHead, PropertyHead
+from force2geo.potentials.heads import EnergyHead, ExtensiveHead, PropertyHead
 from force2geo.potentials.model import Model
 from force2geo.potentials.models import build_model
 from force2geo.potentials.published import convert, published_state
@@ -67,6 +67,10 @@ def _statistics(network: Network) -> dict[str, Any]:
         if isinstance(head, PropertyHead):
             scale = {"mean": float(head.mean), "deviation": float(head.deviation)}
             found.setdefault("targets", {})[name] = scale
+        if isinstance(head, ExtensiveHead):
+            known = {int(z): float(head.references[z]) for z in head.references.nonzero()[:, 0]}
+            scale = {"deviation": float(head.deviation), "atoms": float(head.atoms)}
+            found.setdefault("targets", {})[name] = scale | {"references": known}
     return found
 
 

@@ -29,14 +29,15 @@ class Head:
 
     `energy` is the total energy; `forces` its negative gradient, or with `direct` (and where the
     backbone gives them itself) a prediction of their own; `property` the number `target` of a
-    molecule, in `unit`; `displacement` the way of each atom to the true geometry, left out where
-    the backbone has no vectors to make it of.
+    molecule, in `unit`, with `extensive` a sum over atoms; `displacement` the way of each atom to
+    the true geometry, left out where the backbone has no vectors to make it of.
     """
 
     kind: str
     target: str = ""
     unit: str = ""
     direct: bool = False
+    extensive: bool = False
 
 
 def _atomwise(width: int | None) -> nn.Module:
@@ -54,39 +55,49 @@ def _of_atoms(readout: nn.Module, features: Features) -> Tensor:
     return cast("Tensor", readout(features.scalars)[:, 0])
 
 
-class EnergyHead(nn.Module):
-    """Total energy: atomic contributions on top of fixed energies of the free elements.
+def _summed(atomic: Tensor, batch: Batch) -> Tensor:
+    """Return (B,) sums over a molecule's atoms of (N,) numbers."""
+    return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
 
-    `references` (MAX_ATOMIC_NUMBER+1,) eV float64 are added in float64, so that float32 features
-    need to resolve only the energy of binding.
+
+class _ExactReferences(nn.Module):
+    """Keeps `references` (MAX_ATOMIC_NUMBER+1,), by atomic number, in float64.
+
+    Weights change their precision, references do not: -1e5 eV has steps of 8 meV in float32. Added
+    in float64, they leave to float32 features only what is left.
     """
 
-    per_atom: ClassVar[bool] = False
     references: Tensor
 
-    def __init__(self, width: int | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.atomic = _atomwise(width)
         zeros = torch.zeros(MAX_ATOMIC_NUMBER + 1, dtype=torch.float64)
         self.register_buffer("references", zeros)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> EnergyHead:
-        # Weights change their precision, references do not: -1e5 eV has steps of 8 meV in float32.
+    def _apply(self, fn: Any, recurse: bool = True) -> _ExactReferences:
         exact = self.references
         super()._apply(fn, recurse)
         if self.references.dtype != exact.dtype:
             self.references = exact.to(self.references.device)
         return self
 
+
+class EnergyHead(_ExactReferences):
+    """Total energy in eV: atomic contributions on top of fixed energies of the free elements."""
+
+    per_atom: ClassVar[bool] = False
+
+    def __init__(self, width: int | None) -> None:
+        super().__init__()
+        self.atomic = _atomwise(width)
+
     def forward(self, features: Features, batch: Batch) -> Tensor:
         """Return (B,) energies in eV above the references."""
-        atomic = _of_atoms(self.atomic, features)
-        return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+        return _summed(_of_atoms(self.atomic, features), batch)
 
     def reference(self, batch: Batch) -> Tensor:
         """Return (B,) summed reference energies in eV, float64."""
-        atomic = self.references[batch.atomic_numbers]
-        return atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+        return _summed(self.references[batch.atomic_numbers], batch)
 
 
 class PropertyHead(nn.Module):
@@ -104,9 +115,32 @@ class PropertyHead(nn.Module):
 
     def forward(self, features: Features, batch: Batch) -> Tensor:
         """Return (B,) values in the property's unit."""
-        atomic = _of_atoms(self.atomic, features)
-        total = atomic.new_zeros(batch.size).index_add(0, batch.molecule, atomic)
+        total = _summed(_of_atoms(self.atomic, features), batch)
         return self.mean + self.deviation * total / batch.atoms_per_molecule
+
+
+class ExtensiveHead(_ExactReferences):
+    """A molecular property that grows with the molecule: a sum over atoms, on top of references.
+
+    `references` (MAX_ATOMIC_NUMBER+1,) in the property's unit are what the training set's values
+    are by composition alone, `deviation` is that of what is left, `atoms` the mean number of atoms:
+    a contribution of one of every atom of such a molecule is one deviation.
+    """
+
+    per_atom: ClassVar[bool] = False
+    deviation: Tensor
+    atoms: Tensor
+
+    def __init__(self, width: int | None) -> None:
+        super().__init__()
+        self.atomic = _atomwise(width)
+        self.register_buffer("deviation", torch.ones(()))
+        self.register_buffer("atoms", torch.ones(()))
+
+    def forward(self, features: Features, batch: Batch) -> Tensor:
+        """Return (B,) values in the property's unit, float64."""
+        total = self.deviation * _summed(_of_atoms(self.atomic, features), batch) / self.atoms
+        return total.double() + _summed(self.references[batch.atomic_numbers], batch)
 
 
 class VectorHead(nn.Module):
@@ -172,8 +206,9 @@ def _forces(backbone: Backbone, head: Head, statistics: Statistics) -> nn.Module
     return VectorHead(backbone.width, backbone.vector_width, statistics.force_rms)
 
 
-def _property(backbone: Backbone, _: Head, __: Statistics) -> nn.Module:
-    return PropertyHead(None if backbone.own_property else backbone.width)
+def _property(backbone: Backbone, head: Head, _: Statistics) -> nn.Module:
+    width = None if backbone.own_property else backbone.width
+    return ExtensiveHead(width) if head.extensive else PropertyHead(width)
 
 
 def _displacement(backbone: Backbone, _: Head, __: Statistics) -> nn.Module | None:

@@ -12,7 +12,7 @@ from force2geo.errors import UserError
 from force2geo.potentials.backbone import Statistics
 from force2geo.potentials.batch import for_autograd
 from force2geo.potentials.graph import Graph
-from force2geo.potentials.heads import KINDS, EnergyHead, Head, PropertyHead
+from force2geo.potentials.heads import KINDS, EnergyHead, ExtensiveHead, Head, PropertyHead
 from force2geo.potentials.registry import build_backbone
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class Network(nn.Module):
         """The head of energies."""
         return cast("EnergyHead", self.heads["energy"])
 
-    def property_head(self, name: str = "property") -> PropertyHead:
+    def property_head(self, name: str = "property") -> PropertyHead | ExtensiveHead:
         """Return the head of a property."""
-        return cast("PropertyHead", self.heads[name])
+        return cast("PropertyHead | ExtensiveHead", self.heads[name])
 
     def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """Return what the heads give, by name; with `training`, for gradients by the weights.

@@ -27,11 +27,12 @@ class Molecules:
     """M molecules with N atoms in all, one geometry to judge by and several to learn from.
 
     `ptr` (M+1,) is where molecules start, `atomic_numbers` (N,), `targets` (M,) each by name, in
-    `units`. `fixed` (N,3) is what the model sees when judged, `truth` (N,3) the reference.
-    `frames` (K,3), where geometries are to be mixed, holds the path of each molecule, frame after
-    frame: `frame_counts` (M,) of them, the first atom of the first at `frame_starts` (M,). Å
-    throughout. `cid` (M,) as bytes, `states` (M,2) charge and multiplicity; `bonds` for networks
-    that look at them. `left_out` says why molecules are not used, and how many.
+    `units`, float64; those in `extensive` are sums over atoms. `fixed` (N,3) is what the model sees
+    when judged, `truth` (N,3) the reference. `frames` (K,3), where geometries are to be mixed, is
+    the path of each molecule, frame after frame: `frame_counts` (M,) of them, the first atom of the
+    first at `frame_starts` (M,). Å throughout. `cid` (M,) as bytes, `states` (M,2) charge and
+    multiplicity; `bonds` for networks that look at them. `left_out` says why molecules are not
+    used, and how many.
     """
 
     ptr: Tensor
@@ -46,6 +47,7 @@ class Molecules:
     frame_counts: Tensor | None = None
     noise: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
+    extensive: frozenset[str] = frozenset()
     left_out: dict[str, int] = field(default_factory=dict)
     bonds: Bonds | None = None
 
@@ -61,6 +63,7 @@ class Molecules:
         cid: Sequence[str] | None = None,
         states: np.ndarray | None = None,
         units: dict[str, str] | None = None,
+        extensive: frozenset[str] = frozenset(),
     ) -> Molecules:
         """Return molecules given one by one: (n,), (n,3) and, as paths, (T,n,3).
 
@@ -77,7 +80,7 @@ class Molecules:
         made = cls(
             ptr=starts([len(numbers) for numbers in atomic_numbers]),
             atomic_numbers=flat(atomic_numbers, torch.long),
-            targets={k: torch.as_tensor(v, dtype=torch.float32) for k, v in targets.items()},
+            targets={k: torch.as_tensor(v, dtype=torch.float64) for k, v in targets.items()},
             fixed=flat(fixed, torch.float32),
             truth=flat(truth, torch.float32),
             cid=np.array(list(map(str, range(count))) if cid is None else cid, dtype="S"),
@@ -86,6 +89,7 @@ class Molecules:
             else torch.as_tensor(states, dtype=torch.long),
             noise=noise,
             units=units or {},
+            extensive=extensive,
         )
         if paths is None:
             return made
@@ -115,6 +119,13 @@ class Molecules:
     def ids(self) -> np.ndarray:
         """Return (M,) CIDs as bytes."""
         return self.cid
+
+    def compositions(self) -> Tensor:
+        """Return (M,MAX_ATOMIC_NUMBER+1) numbers of atoms of each element."""
+        molecule = torch.repeat_interleave(torch.arange(len(self)).to(self.ptr), self.ptr.diff())
+        width = MAX_ATOMIC_NUMBER + 1
+        found = torch.bincount(molecule * width + self.atomic_numbers, minlength=len(self) * width)
+        return found.reshape(len(self), width)
 
     def elements(self) -> list[int]:
         """Return the atomic numbers of the set, ascending."""
@@ -253,6 +264,7 @@ def molecules(
         cid=[conformers.cids[row] for row in chosen],
         states=np.stack([conformers.charge, conformers.multiplicity], axis=1)[chosen],
         units={name: one.unit for name, one in wanted.items()},
+        extensive=frozenset(name for name, one in wanted.items() if one.extensive),
     )
     made.left_out = missing
     if bonds:

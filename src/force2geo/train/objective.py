@@ -67,8 +67,11 @@ class Objective(ABC):
         return plain(self.settings)
 
     @abstractmethod
-    def heads(self) -> dict[str, Head]:
-        """Return the heads, by name, of a network that is trained for this."""
+    def heads(self, train: Any = None) -> dict[str, Head]:
+        """Return the heads, by name, of a network that is trained for this on `train`.
+
+        None is a set of which nothing is known.
+        """
 
     def statistics(self, train: Any, backbone: dict[str, Any]) -> Statistics | None:
         """Return what a network of `{name, …}` is made with; None where nothing is known."""

@@ -1,4 +1,4 @@
-"""Energies of the free elements, fitted to the training set."""
+"""What elements alone make of energies and other sums over atoms, fitted to the training set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from force2geo.elements import MAX_ATOMIC_NUMBER
 from force2geo.errors import UserError
 
 if TYPE_CHECKING:
+    from force2geo.train.molecules import Molecules
     from force2geo.train.snapshots import Snapshots
 
 
@@ -33,7 +34,18 @@ def fit_references(snapshots: Snapshots, kind: str) -> np.ndarray:
         raise UserError("snapshots to train on have energies that are not finite numbers")
     if kind == "mean":
         return np.full(size, right[0] / gram[0, 0])
+    return _solution(gram, right)
+
+
+def fit_target_references(molecules: Molecules, target: str) -> np.ndarray:
+    """Return (101,) by atomic number: the least-squares fit of a target to compositions."""
+    counts = molecules.compositions().double().cpu().numpy()
+    return _solution(counts.T @ counts, counts.T @ molecules.targets[target].cpu().numpy())
+
+
+def _solution(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return what solves the normal equations, zero for elements that are not there."""
     seen = gram.diagonal() > 0
-    references = np.zeros(size)
+    references = np.zeros(len(gram))
     references[seen] = np.linalg.lstsq(gram[np.ix_(seen, seen)], right[seen], rcond=1e-12)[0]
     return references

@@ -171,10 +171,11 @@ def train(
         # What is recorded is what is trained.
         settings = settings | {"backbone": begun.config["backbone"]}
     learnt, backbone = sets["train"], settings["backbone"]
-    if settings.get("baseline") and "energy" not in objective.heads():
+    heads = objective.heads(learnt)
+    if settings.get("baseline") and "energy" not in heads:
         raise UserError(f"{stage}: its objective has no energy that could correct a baseline")
     known = objective.statistics(learnt, backbone) if begun is None else begun.statistics
-    model = Network(backbone, objective.heads(), known)
+    model = Network(backbone, heads, known)
     seen = learnt.seen()
     model.config |= seen
     _say_what_it_cannot_tell(model, seen["charge_states"])
@@ -208,6 +209,7 @@ def _take_over(model: Network, start: Network) -> None:
         own = model.config["heads"][name]
         for other, theirs in start.config["heads"].items():
             same = theirs["kind"] == own["kind"] and theirs["target"] in (own["target"], "")
+            same &= theirs.get("extensive", False) == own["extensive"]
             if same and other in start.heads:
                 head.load_state_dict(start.heads[other].state_dict())
                 break

@@ -1,11 +1,12 @@
 """Molecules to predict and to relax: targets, geometries of different quality, bonds and splits.
 
 HDF5 datasets, M molecules with N atoms in all: `cid` (M,) their names, `ptr` (M+1,),
-`atomic_numbers` (N,), `charge` (M,) e, `multiplicity` (M,), `target/<name>` (M,) with the attribute
-`unit` (NaN where a molecule has none; files of before had `gap`, eV, alone), `geometry/<name>`
-(N,3) Å in one atom order (NaN where there is none, and then a reason: `without/<name>` (M,) is a
-place in its attribute `reasons`): `dft` the relaxed reference, `rdkit` a conformer embedded from
-the SMILES, `hf` what PM3 and HF relaxation gave, and what else the data set has.
+`atomic_numbers` (N,), `charge` (M,) e, `multiplicity` (M,), `target/<name>` (M,) with the
+attributes `unit` and, where it grows with the molecule, `extensive` (NaN where a molecule has none;
+files of before had `gap`, eV, alone), `geometry/<name>` (N,3) Å in one atom order (NaN where there
+is none, and then a reason: `without/<name>` (M,) is a place in its attribute `reasons`): `dft` the
+relaxed reference, `rdkit` a conformer embedded from the SMILES, `hf` what PM3 and HF relaxation
+gave, and what else the data set has.
 
 Of what is written of a molecule: `smiles` (M,), `skeleton` (M,) the first block of the InChIKey,
 `place` (N,) each atom's place in the SMILES with its hydrogens behind, −1 where that is not known.
@@ -28,7 +29,7 @@ from force2geo.files import reading
 from force2geo.training_data.molecular_graphs import ATOM_SIZES, BOND_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from force2geo.training_data.molecular_graphs import BondGraph
@@ -39,10 +40,11 @@ _WITHOUT = "the data set has none"
 
 @dataclass(frozen=True)
 class Target:
-    """A property of molecules: `values` (M,) in `unit`."""
+    """A property of molecules: `values` (M,) in `unit`, sums over atoms where it is `extensive`."""
 
     values: np.ndarray
     unit: str
+    extensive: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,16 @@ class Row:
 class ConformersWriter:
     """Appends molecules to a new file; memory stays flat as data grows.
 
-    `units` are the targets', by name. Use it in a `with` block and `close` it at its end.
+    `units` are the targets', by name, and `extensive` the names of those that grow with a molecule.
+    Use it in a `with` block and `close` it at its end.
     """
 
-    def __init__(self, path: Path, units: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, units: Mapping[str, str], extensive: Collection[str] = ()
+    ) -> None:
         self._file = h5py.File(path, "w")
         self._units, self._rows = dict(units), list[Row]()
+        self._extensive = frozenset(extensive)
         self._names: dict[str, int] = {}
         self._reasons: dict[str, dict[str, int]] = {}
         self._atoms = self._bonds = 0
@@ -214,6 +220,8 @@ class ConformersWriter:
             values = [row.targets.get(name, np.nan) for row in rows]
             self._append(f"target/{name}", np.array(values, dtype=np.float64))
             self._file[f"target/{name}"].attrs["unit"] = unit
+            if name in self._extensive:
+                self._file[f"target/{name}"].attrs["extensive"] = True
         self._write_geometries(rows, sizes)
         unknown = [np.full(size, -1, dtype=np.int32) for size in sizes]
         places = [
@@ -274,7 +282,9 @@ def _joined(parts: Sequence[np.ndarray], shape: tuple[int, ...], kind: Any) -> n
 
 def write_conformers(path: Path, conformers: Conformers) -> None:
     """Write molecules in memory."""
-    with ConformersWriter(path, {k: one.unit for k, one in conformers.targets.items()}) as writer:
+    units = {name: one.unit for name, one in conformers.targets.items()}
+    extensive = [name for name, one in conformers.targets.items() if one.extensive]
+    with ConformersWriter(path, units, extensive) as writer:
         for row, name in enumerate(conformers.cids):
             atoms = conformers.atoms(row)
             writer.add(
@@ -338,7 +348,7 @@ def _targets(file: h5py.File) -> dict[str, Target]:
     if "target" not in file:
         return {"gap": Target(file["gap"][:], "eV")}
     return {
-        name: Target(column[:], str(column.attrs["unit"]))
+        name: Target(column[:], str(column.attrs["unit"]), "extensive" in column.attrs)
         for name, column in file["target"].items()
     }
 

@@ -103,6 +103,8 @@ class DataSet(ABC):
     """What it can be read as: `snapshots`, `molecules`."""
     units: ClassVar[dict[str, str]] = {}
     """The units of its molecules' targets."""
+    extensive: ClassVar[tuple[str, ...]] = ()
+    """The targets that are sums over atoms, so that a molecule twice as large has about twice."""
     start: ClassVar[str] = "rdkit"
     """The geometry of its molecules that their relaxations start from."""
     seed: int = 0

@@ -66,7 +66,7 @@ def pack_molecules(
     code = code_version().partition(" commit ")[0]
     made_of = [type(data).__name__, plain(data.settings), data.seed, code, _inputs(data)]
     unmatched = 0
-    with ConformersWriter(path, data.units) as writer:
+    with ConformersWriter(path, data.units, data.extensive) as writer:
         for molecule, found in matches(data.molecules(), data.seed, workers, scratch, made_of):
             progress(1)
             geometry = dict(molecule.geometries)

@@ -55,7 +55,7 @@ class Denoising(Objective):
     per_atom = frozenset({"noise", "noise_true"})
     settings: DenoisingSettings
 
-    def heads(self) -> dict[str, Head]:
+    def heads(self, train: Any = None) -> dict[str, Head]:
         """Return displacements alone."""
         return {"displacement": Head("displacement")}
 

@@ -68,7 +68,7 @@ class EnergyForces(Objective):
         """Return nothing: a record says all in `loss`."""
         return {}
 
-    def heads(self) -> dict[str, Head]:
+    def heads(self, train: Any = None) -> dict[str, Head]:
         """Return an energy and forces."""
         forces = Head("forces", direct=self.settings.direct_forces)
         return {"energy": Head("energy"), "forces": forces}

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from force2geo.errors import UserError
 from force2geo.potentials.domain import quantile
-from force2geo.potentials.heads import Head
+from force2geo.potentials.heads import ExtensiveHead, Head
 from force2geo.settings import setting
 from force2geo.train.domain import domain_of
 from force2geo.train.objective import Objective, ParameterGroup, count, total
 from force2geo.train.processes import mean
+from force2geo.train.reference_energies import fit_target_references
 from force2geo.train.sources import MOLECULES
 
 if TYPE_CHECKING:
@@ -69,16 +70,26 @@ class PropertyGeometry(Objective):
         own = self.settings
         return {"geometry_weight": own.geometry_weight, "frozen_backbone": own.frozen_backbone}
 
-    def heads(self) -> dict[str, Head]:
+    def heads(self, train: Molecules | None = None) -> dict[str, Head]:
         """Return a property for each target, and displacements."""
-        found = {name: Head("property", target) for name, target in self.targets.items()}
+        sums = frozenset() if train is None else train.extensive
+        found = {
+            name: Head("property", target, extensive=target in sums)
+            for name, target in self.targets.items()
+        }
         return found | {"displacement": Head("displacement")}
 
     def fit(self, model: Network, train: Molecules) -> None:
-        """Set means, deviations and units to those of the training set."""
+        """Set means or references, deviations and units to those of the training set."""
         for name, target in self.targets.items():
             head, values = model.property_head(name), train.targets[target].cpu()
-            head.mean.fill_(float(values.mean()))
+            if isinstance(head, ExtensiveHead):
+                references = torch.from_numpy(fit_target_references(train, target))
+                head.references.copy_(references)
+                head.atoms.fill_(float(train.sizes().mean()))
+                values = values - train.compositions().cpu().double() @ references
+            else:
+                head.mean.fill_(float(values.mean()))
             # Where all values are one, the output must still depend on the network.
             head.deviation.fill_(float(values.std(correction=0)) or 1.0)
             model.config["heads"][name]["unit"] = train.units.get(target, "")
@@ -115,7 +126,7 @@ class PropertyGeometry(Objective):
         """Return `loss`, each property's MAE and `geometry` (1 − cosine, mean over moved atoms)."""
         output = model(batch, training=True)
         errors = {
-            name: mean((output[name] - batch.targets[target]).abs())
+            name: mean((output[name] - batch.targets[target].to(output[name].dtype)).abs())
             for name, target in self.targets.items()
         }
         parts = {name: error.detach() for name, error in errors.items()}
