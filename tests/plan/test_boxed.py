@@ -63,9 +63,30 @@ def test_what_goes_in_the_box(values):
     assert records["delta"]["trainings"] == relaxations(config)["d_opt"]["potential"]["trainings"]
     assert records["plain"]["trainings"] == ["pretrain.plain"]
     for name, record in records.items():
-        assert record["snapshots"] == "pretrain" and record["source"] == "dft_1st"
+        assert record["packed"] == "pretrain" and record["source"] == "dft_1st"
         assert stage_settings(config, f"box/{name}") == record
     assert boxed(changed(values | {"box": {}})) == {}
+
+
+def test_seeds_of_a_recipe_are_one_model_in_the_box(repository, monkeypatch):
+    """As the shipped configuration has it, on molecules that need no download."""
+    monkeypatch.chdir(repository)
+    values = yaml.safe_load((repository / "workflow/config/properties.yaml").read_text())
+    demo = yaml.safe_load((repository / "config.yaml").read_text())
+    kept = {key: demo[key] for key in ("raw", "pretrain", "models")}
+    values |= kept | {"data": demo["data"], "select": demo.get("select", {})}
+    values["property"] |= {"data": "downstream", "target": "gap"}
+    record = boxed(resolve(values, models=False))["qm9"]
+    assert record["trainings"] == ["property.random.painn", "property.random.painn.seed8"]
+    assert (record["packed"], record["source"]) == ("downstream", None)
+    assert "B3LYP/6-31G*" in record["level"] and "potential" not in record
+    for entry, message in (
+        ({**ABOUT}, "box.x: give one of 'potential' and 'recipe'"),
+        ({**ABOUT, "potential": "Force2Geo", "recipe": "painn"}, "box.x: give one of"),
+        ({**ABOUT, "recipe": "schnet"}, "box.x.recipe: 'schnet' is not one of .*painn"),
+    ):
+        with pytest.raises(UserError, match=message):
+            resolve(values | {"box": {"x": entry}}, models=False)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Potentials of a run made ready for the box: what is kept, what the card says."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import write
 from test_shipped_potentials import PAINN
 
 import force2geo
@@ -13,12 +15,12 @@ from force2geo.cli import main
 from force2geo.errors import UserError
 from force2geo.files import record_provenance
 from force2geo.potentials.checkpoint import save
-from force2geo.potentials.models import Potential
+from force2geo.potentials.models import Potential, PropertyModel
 from force2geo.prediction import shipped, shipping
 
 ABOUT = {
     "potential": "Force2Geo", "title": "t", "data": "d", "limits": ["l"], "licence": "MIT",
-    "made_by": "m", "trainings": ["a", "b"], "snapshots": "pretrain", "source": None,
+    "made_by": "m", "trainings": ["a", "b"], "packed": "pretrain", "source": None,
 }  # fmt: skip
 MEASURED = {
     "errors": {name: {"mae": mae, "unit": unit, "molecules": 3, "on": "test"}
@@ -87,6 +89,49 @@ def test_a_potential_of_the_run_is_one_in_the_box(models, tmp_path, monkeypatch)
         one, other = (model.predict(pair)[0] for model in (ours, theirs))
         np.testing.assert_allclose(one["forces"], other["forces"], atol=1e-4)
         assert path.stat().st_size < source.stat().st_size
+
+
+def test_property_models_of_a_run_are_one_in_the_box(tmp_path, monkeypatch, capsys):
+    """Asked for a property and no model, `predict` takes it, and answers as its networks do."""
+    paths, answers = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        network = PropertyModel(PAINN)
+        network.config["heads"]["property"] |= {"target": "gap", "unit": "eV"}
+        network.config |= {"elements": [1, 6]}
+        paths.append(tmp_path / f"{seed}.pt")
+        settings = {"geometry": "dft", "split": "random"}
+        save(network, paths[-1], {"stage": "train", "settings": settings})
+        pair = Atoms("CH2", [[0, 0, 0], [0, 0, 1.1], [0, 1.0, -0.4]])
+        answers.append(force2geo.load(paths[-1]).predict(pair)[0]["property"])
+    about = tmp_path / "about.json"
+    about.write_text(json.dumps({**ABOUT, "recipe": "painn", "level": "B3LYP/6-31G(2df,p)"}))
+    measured = tmp_path / "calibration.json"
+    error = {"mae": 0.1, "unit": "eV", "molecules": 3, "on": "test"}
+    row = {"by": "applicability", "of": "in", "gap": 0.05}
+    measured.write_text(json.dumps({"errors": {"gap": error}, "rows": [row], "left_out": {}}))
+    record_provenance(measured, "calibrate", {}, paths)
+    card = tmp_path / "box" / "small.json"
+    told = ["ship", "--settings", about, "--calibration", measured, "--model", *paths,
+            "--out", card]  # fmt: skip
+    assert main(list(map(str, told))) == 0
+    monkeypatch.setattr(shipped, "FOLDER", card.parent)
+    known = shipped.cards()["small"]
+    assert (known.kind, known.geometry, known.level) == ("property", "dft", "B3LYP/6-31G(2df,p)")
+    assert known.errors["gap"].mae == 0.1 and list(known.rows) == [row] and known.spread is None
+    write(tmp_path / "in.xyz", pair)
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "in.xyz"), "--property", "gap"]) == 0
+    (found,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    value = next(float(found[key]) for key in found if key.startswith("gap"))
+    assert value == pytest.approx(np.mean(answers), abs=1e-5)
+
+
+def test_a_potential_and_a_property_model_are_not_one(models, tmp_path):
+    other = tmp_path / "gap.pt"
+    save(PropertyModel(PAINN), other, {"settings": {}})
+    with pytest.raises(UserError, match="a potential and a property model are not one model"):
+        shipping.ship(tmp_path / "box" / "x.json", [models[0], other], ABOUT, MEASURED)
 
 
 def test_a_box_has_a_size(models, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ BOX = {
         "licence": "MIT", "made_by": "a test",
     }
 }  # fmt: skip
+GAPS = {key: value for key, value in BOX["delta"].items() if key != "potential"}
 
 
 def test_every_stage_runs_and_the_page_is_complete(finished):
@@ -229,7 +230,8 @@ def test_own_molecules_are_relaxed_once_whatever_the_list_and_limits(checkout, s
 
 
 def test_potentials_of_a_run_are_made_for_the_box(finished, snakemake):
-    change = {"pretrain": {"committee": [8]}, "box": BOX, "tables": []}
+    both = BOX | {"gaps": {**GAPS, "recipe": "painn"}}
+    change = {"pretrain": {"committee": [8]}, "box": both, "tables": []}
     snakemake(finished, "--cores", "2", "box", change=change)
     results = finished / "results/mini"
     measured = json.loads((results / "calibration/delta.json").read_text())
@@ -243,3 +245,7 @@ def test_potentials_of_a_run_are_made_for_the_box(finished, snakemake):
     other = json.loads((results / "train/pretrain.seed=8/metrics.json").read_text())
     worst = max(one["test"]["force_mae"] for one in (metrics, other))
     assert 0 < known.errors["forces"].mae < worst * (1 + 1e-4)  # a mean of two is no worse
+    gaps = shipped.cards(results / "box")["gaps"]
+    record = json.loads((results / "train/property.random.painn/metrics.json").read_text())
+    assert gaps.errors["gap"].mae == pytest.approx(record["test"]["property_mae"], rel=1e-4)
+    assert gaps.errors["gap"].molecules == record["sizes"]["test"] and gaps.geometry == "dft"

@@ -1,20 +1,28 @@
-# Potentials that are to come with the package: what their errors and spreads are on snapshots they
-# never saw, then stripped checkpoints and a card of it. `snakemake box` makes them; no page does.
+# Models that are to come with the package: what their errors and spreads are on what they never
+# saw, then stripped checkpoints and a card of it. `snakemake box` makes them; no page does.
 def boxed_models(wildcards):
-    """The checkpoints of a potential for the box."""
+    """The checkpoints of a model for the box."""
     return checkpoints_of(BOXED[wildcards.boxed])
+
+
+def boxed_tests(wildcards):
+    """The predictions of property models, which say what they were tested on."""
+    record = BOXED[wildcards.boxed]
+    return f"{RUN}/train/{record['trainings'][0]}/predictions.npz" if "recipe" in record else []
 
 
 def box_table(wildcards):
     """The table of relaxations, where the run has it."""
-    return f"{RUN}/tables/table3.json" if "table3" in config["tables"] else []
+    relaxes = "potential" in BOXED[wildcards.boxed]
+    return f"{RUN}/tables/table3.json" if relaxes and "table3" in config["tables"] else []
 
 
 rule calibrate:
     input:
         model=boxed_models,
         settings=f"{RUN}/settings/box/{{boxed}}.json",
-        data=lambda wildcards: f"{RUN}/packed/{BOXED[wildcards.boxed]['snapshots']}.h5",
+        data=lambda wildcards: f"{RUN}/packed/{BOXED[wildcards.boxed]['packed']}.h5",
+        tested=boxed_tests,
     output:
         json=f"{RUN}/calibration/{{boxed}}.json",
         csv=f"{RUN}/calibration/{{boxed}}.csv",
@@ -30,8 +38,11 @@ rule calibrate:
             if BOXED[wildcards.boxed]["source"]
             else ""
         ),
+        tested=lambda wildcards, input: (
+            f"--tested {shlex.quote(str(input.tested))}" if input.tested else ""
+        ),
     shell:
-        "force2geo calibrate {params.model} --data {input.data:q} {params.source}"
+        "force2geo calibrate {params.model} --data {input.data:q} {params.source} {params.tested}"
         " --out {output.json:q} > {log:q} 2>&1"
 
 

@@ -1,4 +1,4 @@
-"""`force2geo ship`: potentials of a run for the box."""
+"""`force2geo ship`: models of a run for the box."""
 
 from __future__ import annotations
 

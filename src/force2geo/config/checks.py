@@ -187,7 +187,7 @@ def _compared(config: dict[str, Any]) -> None:
 
 
 def _box(config: dict[str, Any]) -> None:
-    """Check the potentials for the box, and the seeds of those that relax together."""
+    """Check the models for the box, and the seeds of potentials that relax together."""
     section = config.get("pretrain", {"committee": []})
     if config["seed"] in section["committee"]:
         raise UserError(
@@ -195,8 +195,16 @@ def _box(config: dict[str, Any]) -> None:
             "belongs to it anyway"
         )
     known = [*([OWN] if "pretrain" in config else []), *compared(config, "training")]
+    recipes = config["property"]["recipes"] if "property" in config else []
     for name, entry in config["box"].items():
-        if entry["potential"] not in known:
+        if (entry["potential"] is None) == (entry["recipe"] is None):
+            raise UserError(f"config: box.{name}: give one of 'potential' and 'recipe'")
+        if entry["recipe"] is not None and entry["recipe"] not in recipes:
+            raise UserError(
+                f"config: box.{name}.recipe: '{entry['recipe']}' is not one of property.recipes "
+                f"({', '.join(recipes) or 'none'})"
+            )
+        if entry["potential"] is not None and entry["potential"] not in known:
             raise UserError(
                 f"config: box.{name}.potential: '{entry['potential']}' is trained nowhere in this "
                 f"run; there are {', '.join(known) or 'no potentials'}"

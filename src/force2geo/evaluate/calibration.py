@@ -1,4 +1,4 @@
-"""Whether potentials that answer together differ where they are wrong, and by how much."""
+"""Whether models that answer together differ where they are wrong, and by how much."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pandas as pd
     from matplotlib.figure import Figure
 
     from force2geo.prediction.spread import Spread
 
+    Kinds = Mapping[str, tuple[str, str, str]]
+
 BINS, DRAWS = 10, 1000
 _LEAST = 5  # snapshots of a bin
-# What is calibrated: its spread, its error, its unit.
-_KINDS = {
+# What is calibrated of potentials: its spread, its error, its unit.
+_KINDS: Kinds = {
     "forces": ("force_spread", "force_error", "eV/Å"),
     "energy": ("energy_spread", "energy_error", "eV/atom"),
 }
 
 
-def calibration(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return how spread and error go together, of `forces` and of `energy`; see `calibrated`.
+def of_properties(units: Mapping[str, str]) -> Kinds:
+    """Return what is calibrated of property models: columns of their table, and the unit."""
+    return {name: (f"{name}_spread", f"{name}_error", unit) for name, unit in units.items()}
 
-    `table` is that of `held_out` for several potentials.
+
+def calibration(table: pd.DataFrame, kinds: Kinds | None = None) -> dict[str, dict[str, Any]]:
+    """Return how spread and error go together, of `kinds` (`forces` and `energy`).
+
+    See `calibrated`; `table` is that of `held_out` for several potentials, or property models.
     """
     return {
         kind: {"unit": unit, **calibrated(table[spread], table[error].abs(), table["cid"])}
-        for kind, (spread, error, unit) in _KINDS.items()
+        for kind, (spread, error, unit) in (kinds or _KINDS).items()
     }
 
 
@@ -112,10 +121,18 @@ def errors(table: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def errors_by(table: pd.DataFrame) -> list[dict[str, Any]]:
+def property_errors(table: pd.DataFrame) -> dict[str, float]:
+    """Return MAEs of a table of `held_out_properties`, by property in its unit."""
+    names = [name.removesuffix("_error") for name in table if name.endswith("_error")]
+    return {name: float(table[f"{name}_error"].abs().mean()) for name in names}
+
+
+def errors_by(
+    table: pd.DataFrame, errors: Callable[[pd.DataFrame], dict[str, float]] = errors
+) -> list[dict[str, Any]]:
     """Return errors in detail: `by` what, `of` which, `molecules`, `snapshots`, and `errors`.
 
-    A snapshot counts for each of its elements.
+    A snapshot counts for each of its elements; property models know no snapshots.
     """
     held = table["elements"].str.split(" ")
     elements = sorted({name for names in held for name in names})
@@ -123,32 +140,38 @@ def errors_by(table: pd.DataFrame) -> list[dict[str, Any]]:
         ("element", element, held.map(lambda names, one=element: one in names))
         for element in elements
     ]
-    for by, column in (("heavy atoms", "heavy"), ("charge", "charge"), ("source", "source")):
-        groups += [(by, value, table[column] == value) for value in sorted(table[column].unique())]
+    for column in ("heavy", "charge", "source", "applicability"):
+        if column in table:
+            by = {"heavy": "heavy atoms"}.get(column, column)
+            known = sorted(table[column].unique())
+            groups += [(by, value, table[column] == value) for value in known]
     return [
         {
             "by": by,
             "of": value if isinstance(value, str) else int(value),
             "molecules": int(table[chosen]["cid"].nunique()),
-            "snapshots": int(chosen.sum()),
+            **({"snapshots": int(chosen.sum())} if errors is not property_errors else {}),
             **errors(table[chosen]),
         }
         for by, value, chosen in groups
     ]
 
 
-def figure(table: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Figure:
+def figure(
+    table: pd.DataFrame, found: dict[str, dict[str, Any]], kinds: Kinds | None = None
+) -> Figure:
     """Return the reliability of `found` (by `calibration`): RMS error against mean spread."""
     from matplotlib.ticker import NullFormatter
 
     from force2geo.evaluate.figures import BLUE, GREY, ORANGE, new_figure
 
-    drawn, axes = new_figure(len(_KINDS))
-    for axis, (kind, (spread, error, unit)) in zip(axes, _KINDS.items(), strict=True):
+    kinds = kinds or _KINDS
+    drawn, axes = new_figure(len(kinds))
+    for axis, (kind, (spread, error, unit)) in zip(axes, kinds.items(), strict=True):
         bins, scale = found[kind]["bins"], found[kind]["scale"]
         axis.scatter(
             table[spread], table[error].abs(), s=5, alpha=0.3, color=GREY, linewidth=0,
-            label="a snapshot",
+            label="a snapshot" if "snapshot" in table else "a molecule",
         )  # fmt: skip
         middle = [one["spread"] for one in bins]
         axis.plot(middle, [one["error"] for one in bins], "o-", color=BLUE, label="RMS of a bin")

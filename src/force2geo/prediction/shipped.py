@@ -100,6 +100,16 @@ def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path
     return checkpoints(able[0])
 
 
+def predicts_properties(models: Sequence[str | Path]) -> bool:
+    """Return whether the first of files or names of models is one of properties."""
+    from force2geo.potentials.checkpoint import load
+
+    first, known = str(models[0]), cards()
+    if first in known:
+        return known[first].kind == "property"
+    return load(first).network.kind == "property"
+
+
 def potential(models: Sequence[str | Path] = ()) -> tuple[list[Path], float]:
     """Return the checkpoints that relax together, and the spread above which they are unsure.
 

@@ -1,4 +1,4 @@
-"""Potentials of a run made ready for the box: stripped checkpoints, and a card of its own files."""
+"""Models of a run made ready for the box: stripped checkpoints, and a card of its own files."""
 
 from __future__ import annotations
 
@@ -26,22 +26,26 @@ def ship(
     calibration: Mapping[str, Any],
     relaxed: Sequence[dict[str, Any]] = (),
 ) -> list[Path]:
-    """Write a potential's card and, before it, the checkpoints beside it; return these.
+    """Write a model's card and, before it, the checkpoints beside it; return these.
 
     A checkpoint keeps what it needs to be used, its weights as float32, and how it was trained, but
-    not where that was watched. `about` has what a person says of the potential, `calibration` what
-    `force2geo calibrate` wrote of these `models`, `relaxed` further rows. `UserError` where the box
-    that the card's folder is would hold more than `LIMIT` bytes.
+    not where that was watched. `about` has what a person says of it, `calibration` what
+    `force2geo calibrate` wrote of these `models`, `relaxed` further rows. `UserError` where models
+    are of two kinds, or the box that the card's folder is would hold more than `LIMIT` bytes.
     """
     name, files, levels = card.stem, [], []
+    kinds, geometries = set(), set()
     for place, path in enumerate(models, start=1):
         model = load(path)
-        if model.network.kind != "potential":
-            raise UserError(f"{path}: a property model; potentials are shipped")
+        kinds.add(model.network.kind)
+        geometries.add(str(model.provenance.get("settings", {}).get("geometry", "")))
         levels.append(", ".join(model.network.config.get("levels") or ["not recorded"]))
         target = card.with_name(f"{name}.{place}.pt")
         save(model.network.float(), target, _origin(model.provenance))
         files.append(target)
+    if len(kinds) > 1:
+        raise UserError(f"{models[0]}: a potential and a property model are not one model")
+    kind = kinds.pop()
     size = sum(path.stat().st_size for path in card.parent.glob("*.pt"))
     if size > LIMIT:
         raise UserError(f"{card.parent}: checkpoints of {size} bytes, a box holds {LIMIT}")
@@ -49,10 +53,11 @@ def ship(
     write_json(
         card,
         {
-            "kind": "potential",
+            "kind": kind,
             **{key: about[key] for key in _ABOUT},
+            **({"geometry": ", ".join(sorted(geometries))} if kind == "property" else {}),
             "files": {path.name: hash_file(path) for path in files},
-            "level": "; ".join(dict.fromkeys(levels)),
+            "level": about.get("level") or "; ".join(dict.fromkeys(levels)),
             **known,
             "rows": [*calibration["rows"], *relaxed],
         },
