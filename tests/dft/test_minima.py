@@ -110,7 +110,7 @@ def test_a_killed_search_goes_on(here, tmp_path, monkeypatch):
 
 
 def test_what_rdkit_cannot_embed_has_no_start_and_no_minimum(here, tmp_path, capsys):
-    """A ring with two cumulated bonds, of D_opt-120."""
+    """A ring with two cumulated bonds."""
     (tmp_path / "list.csv").write_text("cid,smiles,inchi\n141137,CC1CN=S=N1,\n962,O,\n")
     assert find() == 0
     one = read_minimum(minimum_path(tmp_path / "out", "000141137", "gfn2"))

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from rdkit import Chem, RDLogger
-from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import Descriptors, rdDistGeom, rdFingerprintGenerator, rdMolDescriptors
 from rdkit.DataStructs import TanimotoSimilarity
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
@@ -27,7 +27,7 @@ ELEMENTS = {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br"}
 RARE = ELEMENTS - {"H", "C", "N", "O", "F"}
 # How many of each kind the pool has, up to seven heavy atoms and above: 3,000 in all.
 QM9, HETERO, CATIONS, ANIONS = (1000, 650), (900, 150), (120, 30), (120, 30)
-TESTED, TESTED_IONS = 120, 12
+TESTED, TESTED_IONS, SPARE = 120, 12, 8
 # A proton more or less where chemistry puts it: amines, pyridines; acids, thiols, phenols, azoles.
 PROTONS = (
     ("[N;X3;H2,H1,H0;!$(N-[C,S,P]=[O,S,N]);!$(N-[a,N,O,S]);!$(N-C=C):1]", +1),
@@ -148,14 +148,22 @@ def main() -> None:
 
 
 def pick(molecules: list, count: int) -> list:
-    """Return the `count` most diverse: MaxMin, Tanimoto, Morgan, the first at random."""
+    """Return the `count` most diverse: MaxMin, Tanimoto, Morgan, the first at random.
+
+    Those that RDKit cannot embed are passed over: relaxations start from its conformers.
+    """
     maker = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     prints = [maker.GetFingerprint(molecule) for _, molecule, _ in molecules]
     chosen = MaxMinPicker().LazyPick(
         lambda i, j: 1 - TanimotoSimilarity(prints[i], prints[j]),
-        len(prints), count, seed=SEED,
+        len(prints), count + SPARE, seed=SEED,
     )  # fmt: skip
-    return [molecules[place] for place in chosen]
+    return [molecules[place] for place in chosen if embeds(molecules[place][1])][:count]
+
+
+def embeds(molecule: Chem.Mol) -> bool:
+    """Say whether ETKDG finds a conformer."""
+    return rdDistGeom.EmbedMolecule(Chem.AddHs(molecule), randomSeed=SEED) == 0
 
 
 def write(path: Path, molecules: list) -> None:
