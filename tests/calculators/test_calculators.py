@@ -11,9 +11,12 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import InputError
 from ase.optimize import BFGS
+from ase.units import kcal, mol
 
 from force2geo.calculators.ani1x import ANI1x
 from force2geo.calculators.mmff94 import MMFF94
+from force2geo.calculators.mopac import MOPAC, find_mopac
+from force2geo.logs.mopac import parse_aux
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 
@@ -22,7 +25,15 @@ def _ani() -> ANI1x:
     return ANI1x()
 
 
-MADE = {"ANI-1x": _ani, "MMFF94": MMFF94}
+def _pm3() -> MOPAC:
+    if find_mopac() is None:
+        pytest.skip("MOPAC is not installed")
+    return MOPAC("PM3")
+
+
+MADE = {"ANI-1x": _ani, "MMFF94": MMFF94, "PM3": _pm3}
+# eV/Å, of MOPAC's self-consistent fields at their usual convergence.
+NOISE = {"PM3": 3e-4}
 
 
 def _ethanol(calculator: object) -> Atoms:
@@ -45,7 +56,7 @@ def test_forces_are_minus_the_gradient(name: str) -> None:
             moved.calc = atoms.calc
             energies.append(moved.get_potential_energy())
         assert forces[atom, axis] == pytest.approx(
-            -(energies[0] - energies[1]) / (2 * step), abs=1e-5
+            -(energies[0] - energies[1]) / (2 * step), abs=NOISE.get(name, 1e-5)
         )
 
 
@@ -159,3 +170,33 @@ def test_ani_names_what_it_does_not_know(atoms: Atoms, says: str) -> None:
     atoms.calc = _ani()
     with pytest.raises(InputError, match=says):
         atoms.get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("CH4", -13.0), ("H2O", -53.4), ("NH3", -3.1), ("CH3OH", -51.9)]
+)
+def test_pm3_s_heats_of_formation_are_the_published_ones(name: str, published: float) -> None:
+    """kcal/mol, Stewart, J. Comput. Chem. 10 (1989) 221, table I."""
+    atoms = molecule(name)
+    atoms.calc = _pm3()
+    assert BFGS(atoms, logfile=None).run(fmax=0.02, steps=100)
+    assert atoms.get_potential_energy() / (kcal / mol) == pytest.approx(published, abs=0.06)
+
+
+def test_mopac_knows_charge_and_spin() -> None:
+    """Methyl's cation lacks an electron that its radical has, and is the higher for it."""
+    energies = {}
+    for state in ((0, 2), (1, 1)):
+        atoms = molecule("CH3", info={"charge": state[0], "multiplicity": state[1]})
+        del atoms.arrays["initial_magmoms"]
+        atoms.calc = _pm3()
+        energies[state] = atoms.get_potential_energy()
+        log = parse_aux(atoms.calc.text.encode("latin-1"))
+        assert (log.charge, log.multiplicity) == state
+    assert 7 < energies[1, 1] - energies[0, 2] < 12  # eV; measured 9.84
+
+
+def test_without_mopac_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match="MOPAC is not installed: apt install mopac"):
+        MOPAC()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from force2geo.calculators import mopac
 from force2geo.cli import main
 from force2geo.curation.levels import align, fit_levels, mixed_levels
 from force2geo.dft import generate as protocol
@@ -17,6 +18,7 @@ from force2geo.dft.audit import check_energy
 from force2geo.dft.generate import Report, Settings, folder_name, generate, generate_all
 from force2geo.errors import UserError
 from force2geo.logs import parse_log, read_log
+from force2geo.logs.mopac import STEP
 from force2geo.molecules import Molecule, read_molecules
 from force2geo.store.lmdb_store import StoreWriter
 from force2geo.trajectory import Stage, Trajectory
@@ -259,16 +261,19 @@ def test_mopac_s_single_points_are_read_as_steps_of_a_relaxation(monkeypatch):
     text = lzma.decompress(data.read_bytes()).decode("latin-1")
     first = parse_log(text.encode("latin-1"))
 
-    def point(_geometry, _positions, _program, comment):
+    def point(_atoms, method, program, comment=STEP):
+        assert (method, program) == ("PM3", "here")
         return text.replace("for Force2Geo, triplet or not", comment)
 
-    monkeypatch.setattr(starts, "_mopac_point", point)
+    monkeypatch.setattr(mopac, "find_mopac", lambda: "here")
+    for module in (mopac, starts):
+        monkeypatch.setattr(module, "point", point)
     geometry = starts.Geometry(first.atomic_numbers, first.positions[0], 0, 1)
-    made = starts.relax_semiempirically(geometry, 1e-9, 0, "mopac")
+    made = starts.relax_semiempirically(geometry, 1e-9, 0, mopac=True)
     assert first.run == "gradient"
     log = parse_log(made.encode("latin-1"))
     assert log.run == "optimize" and not log.converged
-    made = starts.relax_semiempirically(geometry, 1e9, 0, "mopac")
+    made = starts.relax_semiempirically(geometry, 1e9, 0, mopac=True)
     log = parse_log(made.encode("latin-1"))
     assert log.run == "optimize" and log.converged and len(log.energies) == 1
 

@@ -32,7 +32,7 @@ def test_gfn2_s_numbers_are_hartree_and_bohr():
     positions = np.array([[0.0, 0, 0], [1.02, 0, 0], [-0.2, 0.9, 0.1]])
     numbers = np.array([8, 1, 1], dtype=np.uint8)
     log = parse_log(
-        relax_semiempirically(Geometry(numbers, positions, 0, 1), 0.05, 50, None).encode()
+        relax_semiempirically(Geometry(numbers, positions, 0, 1), 0.05, 50, mopac=False).encode()
     )
     for step in (0, -1):
         calculator = Calculator("GFN2-xTB", numbers, log.positions[step] / BOHR)
@@ -50,5 +50,5 @@ def test_gfn2_s_numbers_are_hartree_and_bohr():
 def test_a_relaxation_ends_at_its_limit_of_steps():
     stretched = np.array([[0.0, 0, 0], [0, 0, 1.4]])
     start = Geometry(np.array([1, 9], dtype=np.uint8), stretched, 0, 1)
-    log = parse_log(relax_semiempirically(start, 1e-6, 2, None).encode())
+    log = parse_log(relax_semiempirically(start, 1e-6, 2, mopac=False).encode())
     assert len(log.energies) == 3 and not log.converged  # the start and two steps

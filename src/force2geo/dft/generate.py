@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from force2geo.calculators.mopac import find_mopac
 from force2geo.dft.kernels import import_pyscf
 from force2geo.dft.level import Level, build_mean_field, on_gpu
 from force2geo.dft.pool import run_tasks
-from force2geo.dft.starts import Geometry, find_mopac, first_geometry, relax_semiempirically
+from force2geo.dft.starts import Geometry, first_geometry, relax_semiempirically
 from force2geo.errors import UserError
 from force2geo.files import atomic_path, hash_value, write_json, write_text
 from force2geo.logs import Log, read_log
@@ -198,7 +199,10 @@ def generate(
 
     def semiempirical(target: Path) -> None:
         start, limit = first_geometry(molecule), settings.force_threshold
-        write_text(target, relax_semiempirically(start, limit, settings.max_steps, find_mopac()))
+        write_text(
+            target,
+            relax_semiempirically(start, limit, settings.max_steps, find_mopac() is not None),
+        )
 
     try:
         log = stage("pm3", semiempirical)

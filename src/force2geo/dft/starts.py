@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from force2geo.elements import SYMBOLS
+from force2geo.calculators.mopac import MOPAC, point
 from force2geo.errors import UserError
 from force2geo.logs.log import Log
-from force2geo.logs.mopac import CONVERGED, STEP, parse_aux
+from force2geo.logs.mopac import CONVERGED
 from force2geo.units import GRADIENT_TO_FORCE, HARTREE_TO_EV
 
 if TYPE_CHECKING:
     from force2geo.molecules import Molecule
 
-_MOPAC_SPINS = ("", "", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET")
 _INSTALL = "install them with: pip install 'force2geo[generate]'"
 
 
@@ -67,75 +62,36 @@ def first_geometry(molecule: Molecule) -> Geometry:
     return Geometry(numbers, positions, charge, 1 + electrons % 2)
 
 
-def relax_semiempirically(
-    geometry: Geometry, threshold: float, max_steps: int, mopac: str | None
-) -> str:
+def relax_semiempirically(geometry: Geometry, threshold: float, max_steps: int, mopac: bool) -> str:
     """Return the log of a relaxation to forces below `threshold` eV/Å.
 
-    PM3 by MOPAC when its program is given, else GFN2-xTB by tblite; both led by ASE's BFGS, so
+    PM3 by MOPAC where `mopac`, else GFN2-xTB by tblite; both led by ASE's BFGS, so
     that every step has a gradient.
     """
-    if mopac is not None:
-        return _relax_mopac(geometry, threshold, max_steps, mopac)
+    if mopac:
+        return _relax_mopac(geometry, threshold, max_steps)
     return _relax_tblite(geometry, threshold, max_steps)
 
 
-def find_mopac() -> str | None:
-    """Return MOPAC's program, None when it is not installed."""
-    return shutil.which("mopac")
-
-
-def _relax_mopac(geometry: Geometry, threshold: float, max_steps: int, program: str) -> str:
+def _relax_mopac(geometry: Geometry, threshold: float, max_steps: int) -> str:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator, all_changes
     from ase.optimize import BFGS
 
+    state = {"charge": geometry.charge, "multiplicity": geometry.multiplicity}
+    atoms = Atoms(geometry.atomic_numbers, geometry.positions, info=state)
+    atoms.calc = MOPAC("PM3")
     texts: list[str] = []
 
-    def point(positions: np.ndarray, comment: str) -> Log:
-        text = _mopac_point(geometry, positions, program, comment)
-        texts.append(text)
-        return parse_aux(text.encode("latin-1"))
+    def keep() -> None:
+        atoms.get_forces()
+        texts.append(atoms.calc.text)
 
-    class Mopac(Calculator):
-        implemented_properties = ("energy", "forces")
-
-        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):  # type: ignore[no-untyped-def]
-            super().calculate(atoms, properties, system_changes)
-            log = point(self.atoms.positions, STEP)
-            self.results = {
-                "energy": float(log.energies[-1]) * HARTREE_TO_EV,
-                "forces": log.gradients[-1] * GRADIENT_TO_FORCE,
-            }
-
-    atoms = Atoms(geometry.atomic_numbers, geometry.positions, calculator=Mopac())
-    converged = BFGS(atoms, logfile=os.devnull).run(fmax=threshold, steps=max_steps)
-    if converged:  # the last file says so; its point stands there twice and counts once
-        point(atoms.positions, CONVERGED)
+    optimizer = BFGS(atoms, logfile=os.devnull)
+    optimizer.attach(keep)
+    if optimizer.run(fmax=threshold, steps=max_steps):
+        # The last file says so; its point stands there twice and counts once.
+        texts.append(point(atoms, "PM3", atoms.calc.program, CONVERGED))
     return "".join(texts)
-
-
-def _mopac_point(geometry: Geometry, positions: np.ndarray, program: str, comment: str) -> str:
-    spin = _MOPAC_SPINS[geometry.multiplicity]
-    lines = [
-        f"PM3 1SCF GRADIENTS AUX(PRECISION=9) CHARGE={geometry.charge} {spin}".rstrip(),
-        "",
-        comment,
-        *(
-            f"{SYMBOLS[z]} {x:.10f} 1 {y:.10f} 1 {w:.10f} 1"
-            for z, (x, y, w) in zip(geometry.atomic_numbers, positions, strict=True)
-        ),
-        "",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "point.mop").write_text("\n".join(lines), encoding="ascii")
-        done = subprocess.run(
-            [program, "point.mop"], cwd=folder, capture_output=True, timeout=600, check=False
-        )
-        result = Path(folder) / "point.aux"
-        if not result.exists():
-            raise ValueError(f"MOPAC gave no result ({done.stderr[-200:].decode('latin-1')})")
-        return result.read_text(encoding="latin-1")
 
 
 def _relax_tblite(geometry: Geometry, threshold: float, max_steps: int) -> str:
