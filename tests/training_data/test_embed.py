@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
+from rdkit.Chem import rdDistGeom
 from scipy.spatial.transform import Rotation
 
 from force2geo.superposition import rmsd
-from force2geo.training_data.embed import embed, embed_like, match
+from force2geo.training_data.embed import EMBED_SECONDS, embed, embed_like, etkdg, match
 from force2geo.training_data.matching import Bonded, closest, isomorphism
 
 # Trees, rings and both; many equivalent branches; lines; ions, radicals, fragments, one atom.
@@ -253,3 +254,22 @@ def test_ten_equal_branches_are_paired_without_trying_all_their_orders():
     found = closest(star, [positions], star, reference)
     np.testing.assert_allclose(found, reference, atol=1e-9)
     assert time.process_time() - begun < 5  # 3,628,800 orders take twenty seconds
+
+
+@pytest.mark.parametrize("smiles", ["CC(=O)Nc1ccccc1", "C1CCCCCCCCCCC1", "CC(=O)[O-].[NH4+]"])
+def test_a_conformer_is_what_rdkit_makes_where_it_is_told_a_seed_alone(smiles):
+    theirs = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    ours = Chem.Mol(theirs)
+    assert rdDistGeom.EmbedMolecule(theirs, randomSeed=11) == 0 and etkdg(ours, 11)
+    both = [one.GetConformer().GetPositions() for one in (theirs, ours)]
+    np.testing.assert_array_equal(*both)
+
+
+def test_embedding_ends_in_time(monkeypatch):
+    """RDKit is told when."""
+    told = []
+    real = rdDistGeom.EmbedMolecule
+    monkeypatch.setattr(
+        rdDistGeom, "EmbedMolecule", lambda one, how: told.append(how.timeout) or real(one, how)
+    )
+    assert embed("CCO", 1) is not None and told == [EMBED_SECONDS]

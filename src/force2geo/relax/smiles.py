@@ -12,6 +12,7 @@ import numpy as np
 
 from force2geo.errors import UserError
 from force2geo.relax.structures import Lost, text_lines
+from force2geo.training_data.embed import EMBED_SECONDS, etkdg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
 _NAMES = ("name", "title", "id", "cid", "compound")
 _AHEAD = 16  # molecules of each thread that may wait to be taken
-_SECONDS = 60  # for one try at a conformer
 _APART = 3.0  # Å between fragments' boxes: a van der Waals contact
 
 
@@ -110,7 +110,7 @@ def structure_of(row: Row, seed: int) -> Structure | Lost:
         return Lost(f"'{smiles}' has an atom that is no element", name, smiles)
     molecule = Chem.AddHs(molecule)
     if not _embed(molecule, seed):
-        why = f"no conformer of '{smiles}' could be made in two tries of at most {_SECONDS} s"
+        why = f"no conformer of '{smiles}' could be made in two tries of at most {EMBED_SECONDS} s"
         return Lost(why, name, smiles)
     molecule.SetProp("_Name", name)
     for key, value in more.items():
@@ -134,7 +134,7 @@ def _embed(molecule: Any, seed: int) -> bool:
     positions = np.zeros((molecule.GetNumAtoms(), 3))
     right = 0.0
     for fragment, own in zip(fragments, atoms, strict=True):
-        if not any(_conformer(fragment, seed, randomly) for randomly in (False, True)):
+        if not any(etkdg(fragment, seed, randomly) for randomly in (False, True)):
             return False
         AllChem.MMFFOptimizeMolecule(fragment)
         places = fragment.GetConformer().GetPositions()
@@ -150,14 +150,3 @@ def _embed(molecule: Any, seed: int) -> bool:
         conformer.SetPositions(np.ascontiguousarray(positions))
         molecule.AddConformer(conformer)
     return True
-
-
-def _conformer(fragment: Any, seed: int, randomly: bool) -> bool:
-    """Give a fragment an ETKDG conformer, from random places or not, and say whether it has."""
-    from rdkit.Chem import rdDistGeom
-
-    options = rdDistGeom.ETKDGv2()
-    options.useMacrocycleTorsions = options.useMacrocycle14config = True
-    options.randomSeed, options.useRandomCoords = seed, randomly
-    options.timeout = _SECONDS
-    return bool(rdDistGeom.EmbedMolecule(fragment, options) == 0)

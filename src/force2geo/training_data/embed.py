@@ -14,6 +14,8 @@ from force2geo.training_data.molecular_graphs import BondGraph, bond_graph
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+EMBED_SECONDS = 60
+"""How long RDKit may try to embed a molecule."""
 # Å between the boxes around two fragments that are put beside each other.
 _GAP = 3.0
 # Atoms within so many times the sum of their covalent radii are bonded.
@@ -31,6 +33,21 @@ def parse(text: str) -> Any:
     return molecule if molecule is not None and molecule.GetNumAtoms() else None
 
 
+def etkdg(molecule: Any, seed: int, randomly: bool = False) -> bool:
+    """Give an RDKit molecule with hydrogens an ETKDG conformer, and say whether it has.
+
+    It ends after `EMBED_SECONDS`; `randomly` it begins with random places.
+    """
+    from rdkit.Chem import rdDistGeom
+
+    # What EmbedMolecule takes where it is told nothing, which can be told no time.
+    options = rdDistGeom.ETKDGv2()
+    options.useMacrocycleTorsions = options.useMacrocycle14config = True
+    options.randomSeed, options.useRandomCoords = seed & 0x7FFFFFFF, randomly
+    options.timeout = EMBED_SECONDS
+    return bool(rdDistGeom.EmbedMolecule(molecule, options) == 0)
+
+
 def embed(text: str, seed: int) -> Any:
     """Return an RDKit molecule with hydrogens and one relaxed conformer, or None.
 
@@ -45,7 +62,7 @@ def embed(text: str, seed: int) -> Any:
         return None
     molecule = Chem.AddHs(parsed)
     with rdBase.BlockLogs():
-        if AllChem.EmbedMolecule(molecule, randomSeed=seed & 0x7FFFFFFF) != 0:
+        if not etkdg(molecule, seed):
             return None
         if AllChem.MMFFHasAllMoleculeParams(molecule):
             AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
