@@ -64,7 +64,9 @@ class Training(L.LightningModule):
         self.objective = objective
         self._groups: list[ParameterGroup] = objective.parameter_groups(model)
         learning = {id(p) for group in self._groups for p in group.parameters}
-        for parameter in model.parameters():
+        # Found once: to look through all modules takes as long as some of the mathematics.
+        self._weights = list(model.parameters())
+        for parameter in self._weights:
             if id(parameter) not in learning:
                 parameter.requires_grad_(False)
         self.settings = settings
@@ -162,16 +164,15 @@ class Training(L.LightningModule):
 
     def backward(self, loss: torch.Tensor, *_: Any, **__: Any) -> None:
         """Differentiate by the weights alone: forces make positions leaves of the graph, too."""
-        loss.backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
+        loss.backward(inputs=[weight for weight in self._weights if weight.requires_grad])
 
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: Any = None, **_: Any
     ) -> None:
         """Clip the gradient's norm where the settings say so, and see whether it is a number."""
-        weights = list(self.model.parameters())
-        norm = get_total_norm([w.grad for w in weights if w.grad is not None])
+        norm = get_total_norm([w.grad for w in self._weights if w.grad is not None])
         if gradient_clip_val:
-            clip_grads_with_norm_(weights, gradient_clip_val, norm)
+            clip_grads_with_norm_(self._weights, gradient_clip_val, norm)
         self._watch.see(self._loss, norm)
         if not answers_late(self.device):
             # Before the step: one that is not fused is taken in any case. Others are not asked.

@@ -21,8 +21,9 @@ def optimiser(
 ) -> torch.optim.Optimizer:
     """Return the optimiser of the settings; groups learn at their shares of its rate.
 
-    A fused step is one kernel, whose last bits are not those of the plain one; on a CPU steps are
-    plain, so that trainings give the numbers that they have always given.
+    A fused step is one kernel, whose last bits are not those of the plain one; on a CPU steps go
+    over all weights operation by operation, which gives the numbers that trainings have always
+    given.
     """
     try:
         return _KINDS[options["name"]](
@@ -34,6 +35,7 @@ def optimiser(
             betas=tuple(options["betas"]),
             weight_decay=options["weight_decay"],
             fused=fused or None,
+            foreach=not fused or None,
         )
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from None
@@ -48,4 +50,4 @@ def heed(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
 def adopt(state: dict[str, Any], fused: bool) -> None:
     """Make an optimiser's state one of this device, whichever it was kept on."""
     for group in state["param_groups"]:
-        group["fused"] = fused or None
+        group["fused"], group["foreach"] = fused or None, not fused or None
