@@ -26,25 +26,32 @@ class MovingAverage(AveragedModel):
         # It has no gradient for the processes to exchange.
         self.requires_grad_(False)
         self._begun: bool | None = None
+        self._kinds: list[tuple[list[Tensor], list[Tensor]]] = []
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Take the network's weights into the average."""
         if self._begun is None:
             self._begun = bool(self.n_averaged > 0)  # a resumed run's is
-        kinds: dict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
-        both = zip(_state(self.module), _state(model), strict=True)
-        for average, value in both:
-            averages, values = kinds[average.dtype]
-            averages.append(average)
-            values.append(value)
-        for averages, values in kinds.values():
+            # Found once: both are on their device by now, and stay what they are.
+            self._kinds = _by_kind(self.module, model)
+        for averages, values in self._kinds:
             if self._begun:
                 self._mix(averages, values, self.n_averaged)
             else:
                 torch._foreach_copy_(averages, values)
         self.n_averaged += 1
         self._begun = True
+
+
+def _by_kind(average: nn.Module, model: nn.Module) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """Return weights and buffers of both in one order, those of one kind of number together."""
+    kinds: dict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
+    for one, other in zip(_state(average), _state(model), strict=True):
+        averages, values = kinds[one.dtype]
+        averages.append(one)
+        values.append(other)
+    return list(kinds.values())
 
 
 def _state(model: nn.Module) -> chain[Tensor]:
