@@ -156,6 +156,10 @@ def test_small_sets_may_train_for_as_many_batches(given):
     assert found[f"{own}.train_size=20"]["epochs"] == 2 * epochs
     assert found[f"{own}.train_size=80"]["epochs"] == epochs
     assert same(found)[f"{own}.train_size=40"] == own
+    potentials = made(given, shares=[0.25], train_size=40, same_steps=True)
+    whole = potentials["pretrain"]
+    less = {"train_share": 0.25, "epochs": 4 * whole["epochs"]}
+    assert potentials["pretrain.share=0.25"] == whole | less
     with pytest.raises(UserError, match=r"property\.same_steps: needs property\.train_size"):
         resolved(given, sizes=[20], same_steps=True)
 

@@ -291,8 +291,8 @@ class Property:
         distinct=True,
     )
     same_steps: bool = setting(
-        "whether sizes below train_size train for as many batches as it does, for more epochs; "
-        "without it, as above train_size, for as many epochs",
+        "whether sizes below train_size, and shares, train for as many batches as the whole does, "
+        "for more epochs; without it, as above train_size, for as many epochs",
         False,
     )
     shares: _Shares = setting(

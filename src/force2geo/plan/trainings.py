@@ -100,7 +100,10 @@ def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
     _, _, varied = name.partition(".")
     key, _, value = varied.partition("=")
     if key == "share":
-        return record | {"train_share": float(value)}
+        share = float(value)
+        if config["property"]["same_steps"]:
+            record["epochs"] = round(record["epochs"] / share)
+        return record | {"train_share": share}
     if key == "network":
         return record | {"backbone": model(config, value)}
     if key in ("denoising", DENS):
