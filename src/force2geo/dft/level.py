@@ -78,13 +78,26 @@ def build_mean_field(
 
 
 def on_gpu(field: Any) -> Any:
-    """Return the mean field on the GPU when gpu4pyscf and a GPU are there, else as it is."""
+    """Return the mean field on the GPU when gpu4pyscf and a GPU are there.
+
+    Else it is the field itself, which computes its orbitals on the grid once.
+    """
+    if _has_gpu():
+        return field.to_gpu()
+    if hasattr(field, "_numint"):
+        from force2geo.dft.kept_orbitals import KeptOrbitals
+
+        field._numint = KeptOrbitals()
+    return field
+
+
+def _has_gpu() -> bool:
     try:
         import gpu4pyscf  # noqa: F401
         import torch
     except ImportError:
-        return field
-    return field.to_gpu() if torch.cuda.is_available() else field
+        return False
+    return bool(torch.cuda.is_available())
 
 
 def on_host(values: Any) -> np.ndarray:
