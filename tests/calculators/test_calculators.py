@@ -200,3 +200,11 @@ def test_without_mopac_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="MOPAC is not installed: apt install mopac"):
         MOPAC()
+
+
+def test_a_lone_atom_has_no_force() -> None:
+    """MOPAC prints no gradient of it, and PM3's heat of a gaseous noble atom is zero."""
+    atoms = Atoms("He", info={"charge": 0, "multiplicity": 1})
+    atoms.calc = _pm3()
+    assert atoms.get_potential_energy() == pytest.approx(0, abs=1e-9)
+    np.testing.assert_array_equal(atoms.get_forces(), np.zeros((1, 3)))

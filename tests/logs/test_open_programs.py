@@ -80,3 +80,24 @@ def test_cut_path_gives_the_steps_before_the_cut():
         parse_log(text.replace("\nO ", "\nMd ").encode())
     with pytest.raises(LogError, match="atoms change"):
         parse_log(text.replace("\nO ", "\nS ", 1).encode())
+
+
+def test_mopac_prints_no_gradient_of_a_lone_atom_whose_is_zero():
+    """MOPAC 22.0.6's own lines of helium, those that are read."""
+    text = b""" START OF MOPAC FILE
+ MOPAC_VERSION=22.0.6
+ METHOD=PM3
+ KEYWORDS=" PM3 1SCF GRADIENTS AUX(PRECISION=9) CHARGE=0"
+ COMMENTS="relaxation step"
+ ATOM_EL[01]=
+ He
+ NUM_ELECTRONS=02
+ HEAT_OF_FORMATION:KCAL/MOL=+0.454747350886464D-12
+ GRADIENT_NORM:KCAL/MOL/ANGSTROM=+0.000000000000000D+00
+ ATOM_X_OPT:ANGSTROMS[03]=
+    0.0000000000000    0.0000000000000    0.0000000000000
+ END OF MOPAC FILE
+"""
+    assert parse_log(text).gradients.tolist() == [[[0.0, 0.0, 0.0]]]
+    other = parse_log(text.replace(b" GRADIENTS", b"")).gradients
+    assert np.isnan(other).all()

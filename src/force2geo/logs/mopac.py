@@ -118,6 +118,8 @@ def parse_aux(data: bytes) -> Log:
         if b"GRADIENTS" in found:
             slope = structure(*found[b"GRADIENTS"][-1]) * _KCAL * BOHR_TO_ANGSTROM
             gradients[len(positions) - 1] = slope
+        elif atoms == 1 and "GRADIENTS" in keywords:
+            gradients[len(positions) - 1] = np.zeros((1, 3))  # it prints none of a lone atom
     if not positions:
         raise LogError("no structure with an energy in the file")
     path = np.array(positions)
