@@ -326,3 +326,25 @@ def test_names_that_a_target_cannot_have_are_told():
         heads = PropertyGeometry.of(target=names).heads()
         with pytest.raises(UserError, match=message):
             Network(BACKBONE, heads)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_what_is_not_learnt_is_not_computed(ethanol, weight):
+    """Displacements take their time, in training and when judged; with eq. 9 they are learnt."""
+    objective = PropertyGeometry.of(target=["gap"], geometry_weight=weight)
+    torch.manual_seed(0)
+    model = Network(BACKBONE, objective.heads())
+    asked = []
+    model.heads["displacement"].register_forward_hook(lambda *_: asked.append(1))
+    numbers, positions = ethanol
+    batch = collate([numbers], [positions])
+    batch.targets = {"gap": torch.ones(1)}
+    batch.displacement = torch.ones_like(batch.positions)
+    loss = objective.loss(model, batch)["loss"]
+    assert len(asked) == (weight > 0)
+    objective.predict(model, batch)
+    assert len(asked) == (weight > 0)
+    whole = model(batch, training=True)
+    assert len(asked) == 1 + (weight > 0) and {"property", "displacement"} <= set(whole)
+    if not weight:
+        assert torch.equal(loss, (whole["property"] - 1).abs().mean())

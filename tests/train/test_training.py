@@ -226,7 +226,7 @@ def test_metrics_are_per_atom_and_per_component_of_sums_that_add():
 
 def test_geometry_loss_is_one_minus_cosine():
     class Fixed:
-        def __call__(self, batch, training=False):
+        def __call__(self, batch, training=False, only=None):
             right_angle = torch.tensor([[0.0, 1, 0], [0, 1, 0], [1, 0, 0]])
             return {"property": torch.zeros(1), "displacement": right_angle}
 

@@ -17,7 +17,7 @@ from force2geo.potentials.models import Network
 from force2geo.potentials.pairs import find_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from force2geo.potentials.batch import Batch
@@ -114,7 +114,9 @@ class _Together(Network):
         self.per_molecule = ("energy", "binding", "energy_spread", "force_spread")
         self.per_atom = ("forces",)
 
-    def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, training: bool = False, only: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
         """Return `energy` (B,), `binding` (B,) and `forces` (N,3), eV and eV/Å, and the spreads.
 
         `energy_spread` (B,) eV/atom, `force_spread` (B,) eV/Å.

@@ -16,7 +16,7 @@ from force2geo.potentials.heads import KINDS, EnergyHead, ExtensiveHead, Head, P
 from force2geo.potentials.registry import build_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from force2geo.potentials.backbone import Features
     from force2geo.potentials.batch import Batch
@@ -97,8 +97,12 @@ class Network(nn.Module):
         """Return the head of a property."""
         return cast("PropertyHead | ExtensiveHead", self.heads[name])
 
-    def forward(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, training: bool = False, only: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
         """Return what the heads give, by name; with `training`, for gradients by the weights.
+
+        Of a property model `only` may name the heads that are wanted: others take their time.
 
         Of an energy both `energy` (B,) eV float64 and `binding` (B,) eV, which is what is left
         without the energies of the free elements; `forces` (N,3) eV/Å, the energy's negative
@@ -108,7 +112,7 @@ class Network(nn.Module):
         """
         if not self.conservative:
             with torch.set_grad_enabled(training):
-                return self._read(batch, self._features(batch))
+                return self._read(batch, self._features(batch), only)
         with torch.inference_mode(False), torch.enable_grad():
             batch = for_autograd(batch)
             positions = batch.positions
@@ -140,10 +144,14 @@ class Network(nn.Module):
     def _features(self, batch: Batch) -> Features:
         return cast("Features", self.backbone(batch, Graph.of(batch, self.backbone.cutoff)))
 
-    def _read(self, batch: Batch, features: Features) -> dict[str, Tensor]:
-        """Return what the heads make of the backbone's features."""
+    def _read(
+        self, batch: Batch, features: Features, only: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the heads, or those named, make of the backbone's features."""
         output: dict[str, Tensor] = {}
         for name, head in self.heads.items():
+            if only is not None and name not in only:
+                continue
             found = head(features, batch)
             if isinstance(head, EnergyHead):
                 output["energy"] = found.detach().double() + head.reference(batch)

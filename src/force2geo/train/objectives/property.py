@@ -124,14 +124,15 @@ class PropertyGeometry(Objective):
 
     def loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, each property's MAE and `geometry` (1 − cosine, mean over moved atoms)."""
-        output = model(batch, training=True)
+        aligned = self.settings.geometry_weight and batch.displacement is not None
+        output = model(batch, training=True, only=None if aligned else list(self.targets))
         errors = {
             name: mean((output[name] - batch.targets[target].to(output[name].dtype)).abs())
             for name, target in self.targets.items()
         }
         parts = {name: error.detach() for name, error in errors.items()}
         loss = errors["property"] if len(errors) == 1 else self._scaled(model, errors)
-        if self.settings.geometry_weight and batch.displacement is not None:
+        if batch.displacement is not None and aligned:
             # An atom already in place has no direction to predict.
             moved = batch.displacement.norm(dim=1) > 1e-6
             cosine = torch.cosine_similarity(
@@ -149,7 +150,7 @@ class PropertyGeometry(Objective):
 
     def predict(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return predicted and true properties, (B,) each, the true ones as `<name>_true`."""
-        output = model(batch)
+        output = model(batch, only=list(self.targets))
         found = {}
         for name, target in self.targets.items():
             found[name], found[f"{name}_true"] = output[name].detach(), batch.targets[target]
