@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from ase.calculators.calculator import InputError
+from ase.calculators.calculator import CalculationFailed, InputError
 from ase.optimize import BFGS
 from ase.units import kcal, mol
 
+from force2geo.calculators import mopac
 from force2geo.calculators.ani1x import ANI1x
 from force2geo.calculators.mmff94 import MMFF94
 from force2geo.calculators.mopac import MOPAC, find_mopac
@@ -200,6 +201,22 @@ def test_without_mopac_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="MOPAC is not installed: apt install mopac"):
         MOPAC()
+
+
+def test_what_mopac_cannot_compute_fails_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two atoms at one place; and a file in which no gradient came to its end."""
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0]], calculator=_pm3())
+    with pytest.raises(CalculationFailed, match=r"ATOMS +2 AND +1 ARE SEPARATED BY"):
+        atoms.get_potential_energy()
+    water = molecule("H2O")
+    water.calc = _pm3()
+    water.get_forces()
+    cut = water.calc.text.replace(" GRADIENTS:", " NOTHING:")
+    assert cut != water.calc.text
+    monkeypatch.setattr(mopac, "point", lambda *_: cut)
+    water.rattle(0.01)
+    with pytest.raises(CalculationFailed, match="no energy or no gradient"):
+        water.get_forces()
 
 
 def test_a_lone_atom_has_no_force() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from ase.calculators.calculator import CalculationFailed, Calculator, InputError, all_changes
 
 from force2geo.elements import SYMBOLS
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SPINS = ("", "", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET")
 _SECONDS = 600
+_MESSAGES = "Error and normal termination messages reported in this calculation"
 
 
 def find_mopac() -> str | None:
@@ -57,9 +60,17 @@ def point(atoms: Atoms, method: str, program: str, comment: str = STEP) -> str:
         )
         result = Path(folder) / "point.aux"
         if not result.exists():
-            said = done.stderr[-200:].decode("latin-1")
-            raise CalculationFailed(f"MOPAC gave no result ({said})")
+            why = _said(Path(folder) / "point.out") or done.stderr[-200:].decode("latin-1").strip()
+            raise CalculationFailed(f"MOPAC gave no result: {why or 'it says nothing'}")
         return result.read_text(encoding="latin-1")
+
+
+def _said(output: Path) -> str:
+    """Return the first of MOPAC's error messages, empty where there is none."""
+    text = output.read_text(encoding="latin-1") if output.exists() else ""
+    _, _, messages = text.partition(_MESSAGES)
+    lines = (line.strip(" *") for line in messages.splitlines())
+    return next((line for line in lines if line), "")
 
 
 class MOPAC(Calculator):
@@ -90,9 +101,7 @@ class MOPAC(Calculator):
             log = parse_aux(self.text.encode("latin-1"))
         except LogError as error:
             raise CalculationFailed(f"MOPAC: {error}") from None
-        if not len(log.energies) or log.gradients is None:
-            raise CalculationFailed("MOPAC: the self-consistent field did not converge")
-        self.results = {
-            "energy": float(log.energies[-1]) * HARTREE_TO_EV,
-            "forces": log.gradients[-1] * GRADIENT_TO_FORCE,
-        }
+        energy, forces = float(log.energies[-1]) * HARTREE_TO_EV, log.gradients[-1]
+        if not (math.isfinite(energy) and np.isfinite(forces).all()):
+            raise CalculationFailed("MOPAC: no energy or no gradient, its field did not converge")
+        self.results = {"energy": energy, "forces": forces * GRADIENT_TO_FORCE}
