@@ -52,6 +52,10 @@ def fitted(rest, *target):
     return model, objective, data
 
 
+def molecules_of(data):
+    return np.split(data.atomic_numbers.numpy(), data.ptr[1:-1].numpy())
+
+
 def test_what_grows_with_a_molecule_is_a_sum_and_what_does_not_a_mean():
     """The output of two molecules far apart as one: added, and averaged."""
     model, _, data = fitted(np.random.default_rng(0).normal(size=20), "whole", "gap")
@@ -74,10 +78,11 @@ def test_elements_values_are_found_and_the_rest_is_what_the_network_has_to_say()
     model, _, data = fitted(rest, "whole")
     head = model.property_head()
     assert set(head.references.nonzero()[:, 0].tolist()) == set(ATOMS)
-    found = data.compositions().double() @ head.references
+    counts = np.array([[(one == z).sum() for z in ATOMS] for one in molecules_of(data)], float)
+    assert data.elements() == list(ATOMS) and data.compositions().tolist() == counts.tolist()
+    found = torch.from_numpy(counts) @ head.references[list(ATOMS)]
     left = (data.targets["whole"] - found).numpy()
     # Least squares: what is left has no share of any element's count, and no larger spread.
-    counts = data.compositions().double().numpy()
     assert np.abs(counts.T @ left).max() < 1e-6 and left.std() <= rest.std()
     assert float(head.deviation) == pytest.approx(left.std(), rel=1e-6)
     assert float(head.atoms) == pytest.approx(np.diff(data.ptr).mean())

@@ -64,8 +64,7 @@ class Training(L.LightningModule):
         self.objective = objective
         self._groups: list[ParameterGroup] = objective.parameter_groups(model)
         learning = {id(p) for group in self._groups for p in group.parameters}
-        # Found once: to look through all modules takes as long as some of the mathematics.
-        self._weights = list(model.parameters())
+        self._weights = list(model.parameters())  # found once: looking through modules takes long
         for parameter in self._weights:
             if id(parameter) not in learning:
                 parameter.requires_grad_(False)

@@ -121,11 +121,13 @@ class Molecules:
         return self.cid
 
     def compositions(self) -> Tensor:
-        """Return (M,MAX_ATOMIC_NUMBER+1) numbers of atoms of each element."""
+        """Return (M,E) numbers of atoms of each of the set's `elements`."""
+        elements = torch.unique(self.atomic_numbers)
+        place = torch.searchsorted(elements, self.atomic_numbers)
         molecule = torch.repeat_interleave(torch.arange(len(self)).to(self.ptr), self.ptr.diff())
-        width = MAX_ATOMIC_NUMBER + 1
-        found = torch.bincount(molecule * width + self.atomic_numbers, minlength=len(self) * width)
-        return found.reshape(len(self), width)
+        size = len(self), len(elements)
+        found = torch.bincount(molecule * size[1] + place, minlength=size[0] * size[1])
+        return found.reshape(size)
 
     def elements(self) -> list[int]:
         """Return the atomic numbers of the set, ascending."""

@@ -37,10 +37,17 @@ def fit_references(snapshots: Snapshots, kind: str) -> np.ndarray:
     return _solution(gram, right)
 
 
-def fit_target_references(molecules: Molecules, target: str) -> np.ndarray:
-    """Return (101,) by atomic number: the least-squares fit of a target to compositions."""
+def fit_target_references(molecules: Molecules, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (101,) by atomic number, the least-squares fit of a target to compositions.
+
+    Beside it (M,), what it leaves of the target, in its unit.
+    """
     counts = molecules.compositions().double().cpu().numpy()
-    return _solution(counts.T @ counts, counts.T @ molecules.targets[target].cpu().numpy())
+    values = molecules.targets[target].cpu().numpy()
+    references = np.zeros(MAX_ATOMIC_NUMBER + 1)
+    elements = molecules.elements()
+    references[elements] = _solution(counts.T @ counts, counts.T @ values)
+    return references, values - counts @ references[elements]
 
 
 def _solution(gram: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -84,10 +84,10 @@ class PropertyGeometry(Objective):
         for name, target in self.targets.items():
             head, values = model.property_head(name), train.targets[target].cpu()
             if isinstance(head, ExtensiveHead):
-                references = torch.from_numpy(fit_target_references(train, target))
-                head.references.copy_(references)
+                references, left = fit_target_references(train, target)
+                head.references.copy_(torch.from_numpy(references))
                 head.atoms.fill_(float(train.sizes().mean()))
-                values = values - train.compositions().cpu().double() @ references
+                values = torch.from_numpy(left)
             else:
                 head.mean.fill_(float(values.mean()))
             # Where all values are one, the output must still depend on the network.
