@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,10 +112,12 @@ def test_what_cannot_be_judged_is_told(trained, capsys, tmp_path):
     assert code == 2 and "property models are judged on molecules" in capsys.readouterr().err
     other = tmp_path / "c.h5"
     other.write_bytes((folder / "c.h5").read_bytes())
-    import h5py
-
-    with h5py.File(other, "a") as file:
-        del file["split"]
     told = ["--model", paths[0], "--data", other, "--out", tmp_path / "o.json"]
-    assert main(["calibrate", *map(str, told)]) == 2
-    assert "no split 'random' of its own; give --tested" in capsys.readouterr().err
+    for lost, message in (
+        ("split", "no split 'random' of its own; give --tested"),
+        ("target/dipole", "has no target 'dipole' to judge by, only gap"),
+    ):
+        with h5py.File(other, "a") as file:
+            del file[lost]
+        assert main(["calibrate", *map(str, told)]) == 2
+        assert message in capsys.readouterr().err

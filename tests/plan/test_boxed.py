@@ -79,6 +79,9 @@ def test_seeds_of_a_recipe_are_one_model_in_the_box(repository, monkeypatch):
     record = boxed(resolve(values, models=False))["qm9"]
     assert record["trainings"] == ["property.random.painn", "property.random.painn.seed8"]
     assert (record["packed"], record["source"]) == ("downstream", None)
+    both = values | {"property": values["property"] | {"splits": ["scaffold", "random"]}}
+    first = boxed(resolve(both, models=False))["qm9"]["trainings"][0]
+    assert first == "property.scaffold.painn"
     assert "B3LYP/6-31G*" in record["level"] and "potential" not in record
     for entry, message in (
         ({**ABOUT}, "box.x: give one of 'potential' and 'recipe'"),

@@ -147,7 +147,7 @@ def _properties(
 
 def _tell(found: dict[str, Any], rows: int) -> None:
     """Print the errors, and what the spread is worth."""
-    snapshots = f", {rows} snapshots" if "spread" in found or "forces" in found["errors"] else ""
+    snapshots = f", {rows} snapshots" if "forces" in found["errors"] else ""
     for name, one in found["errors"].items():
         print(f"{name}: MAE {one['mae']:.3g} {one['unit']} on {one['molecules']} molecules"
               f"{snapshots}")  # fmt: skip

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = (
-        "examples:\n  force2geo models\n  force2geo models qm9-gap\n\n"
+        "examples:\n  force2geo models\n  force2geo models delta\n\n"
         "lists name, properties, test errors and title of each; of one its card and what its "
         "checkpoints say.\nPotentials predict energy and forces; `force2geo relax --model NAME` "
         "takes them, and the one named\ndelta without being asked. src/force2geo/weights/README.md "

@@ -150,7 +150,7 @@ def errors_by(
             "by": by,
             "of": value if isinstance(value, str) else int(value),
             "molecules": int(table[chosen]["cid"].nunique()),
-            **({"snapshots": int(chosen.sum())} if errors is not property_errors else {}),
+            **({"snapshots": int(chosen.sum())} if "source" in table else {}),
             **errors(table[chosen]),
         }
         for by, value, chosen in groups

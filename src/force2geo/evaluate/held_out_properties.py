@@ -47,6 +47,9 @@ def held_out(
     molecules can be answered.
     """
     conformers, geometry = read_conformers(data), _agreed(ensemble, "geometry")
+    if unknown := [name for name in ensemble.units if name not in conformers.targets]:
+        known = ", ".join(conformers.targets) or "none"
+        raise UserError(f"{data}: has no target '{unknown[0]}' to judge by, only {known}")
     if tested is not None:
         cids = _predicted(tested, part)
     else:
