@@ -14,6 +14,7 @@ from force2geo.potentials.heads import ExtensiveHead, PropertyHead
 from force2geo.potentials.models import Network
 from force2geo.train.molecules import Molecules
 from force2geo.train.objectives.property import PropertyGeometry
+from force2geo.train.runs import take_over
 from force2geo.training_data import registry
 from force2geo.training_data.conformers import (
     Conformers,
@@ -160,3 +161,15 @@ def test_data_sets_name_what_is_extensive():
         assert set(found.extensive) <= set(found.units), name
         energies = {target for target in found.units if target == "energy"}
         assert energies <= set(found.extensive), name
+
+
+def test_a_start_that_learnt_it_as_a_mean_gives_its_backbone_alone():
+    """As checkpoints of before have it: another head of the same target."""
+    model, _, _ = fitted(np.random.default_rng(4).normal(size=20), "whole")
+    before = Network(BACKBONE, PropertyGeometry.of(target=["whole"]).heads())
+    head = {key: value.clone() for key, value in model.property_head().state_dict().items()}
+    take_over(model, before)
+    for name, value in model.property_head().state_dict().items():
+        assert torch.equal(value, head[name]), name
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, before.backbone.state_dict()[name]), name

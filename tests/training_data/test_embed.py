@@ -11,6 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from scipy.spatial.transform import Rotation
 
+from force2geo.relax.smiles import structure_of
 from force2geo.superposition import rmsd
 from force2geo.training_data.embed import EMBED_SECONDS, embed, embed_like, etkdg, match
 from force2geo.training_data.matching import Bonded, closest, isomorphism
@@ -273,3 +274,17 @@ def test_embedding_ends_in_time(monkeypatch):
         rdDistGeom, "EmbedMolecule", lambda one, how: told.append(how.timeout) or real(one, how)
     )
     assert embed("CCO", 1) is not None and told == [EMBED_SECONDS]
+
+
+def test_a_seed_may_be_any_whole_number():
+    ours, theirs = (embed("CCO", seed).GetConformer().GetPositions() for seed in (5, 2**31 + 5))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_list_of_smiles_tries_again_from_random_places(monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        rdDistGeom, "EmbedMolecule", lambda _, how: tried.append(how.useRandomCoords) or -1
+    )
+    assert "no conformer of 'CCO'" in structure_of(("CCO", "ethanol", {}), 1).reason
+    assert tried == [False, True]

@@ -182,7 +182,7 @@ def train(
     objective.fit(model, learnt)
     if begun is not None:
         model.config.setdefault("levels", begun.config.get("levels", []))
-        _take_over(model, begun)
+        take_over(model, begun)
     judged = {name: sets[name].known_to(seen) for name in ("val", "test")}
     for name, data in judged.items():
         if not len(data):
@@ -202,7 +202,7 @@ def _check_baseline(start: Network, train: Any, path: str) -> None:
         raise UserError(f"{path}: its baseline is {says[0]}, that of the data {says[1]}")
 
 
-def _take_over(model: Network, start: Network) -> None:
+def take_over(model: Network, start: Network) -> None:
     """Put the weights of a start into a network: the backbone's, and of heads with its targets."""
     model.backbone.load_state_dict(start.backbone.state_dict())
     for name, head in model.heads.items():
