@@ -199,7 +199,7 @@ def test_a_fused_step_that_is_skipped_leaves_no_trace(name):
         layer = nn.Linear(3, 1, bias=False)
         nn.init.constant_(layer.weight, 0.5)
         groups, skip = [ParameterGroup([layer.weight])], torch.zeros(())
-        steps = optimiser(groups, options, fused=True)
+        steps = optimiser(groups, options)
         heed(steps, skip)
         for skipped in skips:
             layer.weight.grad = torch.full((1, 3), torch.nan if skipped else 2.0)

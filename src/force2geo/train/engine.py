@@ -174,7 +174,7 @@ class Training(L.LightningModule):
             clip_grads_with_norm_(self._weights, gradient_clip_val, norm)
         self._watch.see(self._loss, norm)
         if not answers_late(self.device):
-            # Before the step: one that is not fused is taken in any case. Others are not asked.
+            # Before the step. Others are not asked: they take none when told so later.
             self._ask(together=False)
 
     def _ask(self, together: bool = True) -> None:
@@ -284,7 +284,7 @@ class Training(L.LightningModule):
         self._schedule_state = checkpoint["schedule"]
         self._progress = checkpoint.get("progress", self._progress)
         for state in checkpoint["optimizer_states"]:
-            adopt(state, answers_late(self.device))
+            adopt(state)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the settings and make its schedule.
@@ -292,8 +292,7 @@ class Training(L.LightningModule):
         The schedule is stepped here and not by Lightning, which would save a checkpoint before
         the step that the epoch's result asks for, so that a resumed run would miss it.
         """
-        fused = answers_late(self.device)
-        optimizer = optimiser(self._groups, self.settings["optimizer"], fused)
+        optimizer = optimiser(self._groups, self.settings["optimizer"])
         # Every epoch has as many batches.
         loader = BatchLoader(
             self.sets["train"],

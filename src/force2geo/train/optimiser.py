@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 _KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def optimiser(
-    groups: list[ParameterGroup], options: dict[str, Any], fused: bool
-) -> torch.optim.Optimizer:
-    """Return the optimiser of the settings; groups learn at their shares of its rate.
+def optimiser(groups: list[ParameterGroup], options: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return the optimiser of the settings, whose step is one kernel.
 
-    A fused step is one kernel, whose last bits are not those of the plain one; on a CPU steps go
-    over all weights operation by operation, which gives the numbers that trainings have always
-    given.
+    Groups learn at their shares of its rate.
     """
     try:
         return _KINDS[options["name"]](
@@ -34,20 +30,19 @@ def optimiser(
             lr=options["learning_rate"],
             betas=tuple(options["betas"]),
             weight_decay=options["weight_decay"],
-            fused=fused or None,
-            foreach=not fused or None,
+            fused=True,
         )
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from None
 
 
 def heed(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
-    """Let a fused optimiser take no step while `skip` () is 1, as torch's gradient scaler does."""
+    """Let the optimiser take no step while `skip` () is 1, as torch's gradient scaler does."""
     optimizer.grad_scale = None  # type: ignore[attr-defined]
     optimizer.found_inf = skip  # type: ignore[attr-defined]
 
 
-def adopt(state: dict[str, Any], fused: bool) -> None:
-    """Make an optimiser's state one of this device, whichever it was kept on."""
+def adopt(state: dict[str, Any]) -> None:
+    """Let an optimiser that was kept when steps were not one kernel go on as one whose are."""
     for group in state["param_groups"]:
-        group["fused"], group["foreach"] = fused or None, not fused or None
+        group["fused"], group["foreach"] = True, None

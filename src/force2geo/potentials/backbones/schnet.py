@@ -63,7 +63,7 @@ class Interaction(nn.Module):
         """Return the update (N,F)."""
         filters = self.filters
         if does_no_more_than(nn.Sequential, filters):
-            weights = filters[1:](basis.through(filters[0]))
+            weights = basis.apply(lambda radial: filters[1:](radial.through(filters[0])))
         else:
             weights = basis.through(filters)
         weights = weights * envelope[:, None]

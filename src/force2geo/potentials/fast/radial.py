@@ -11,13 +11,21 @@ from torch import Tensor, nn
 from force2geo.potentials.fast.torch_state import wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from force2geo.potentials.fast.tabulated import Tabulated
     from force2geo.potentials.pairs import Pairs
+
+try:
+    from force2geo.potentials.fast import tabulated
+except ImportError:  # numba is not installed
+    tabulated = None  # type: ignore[assignment]
 
 # Pairs are multiplied in bands of so many Gaussians, each with at least so many pairs: narrow
 # bands excite fewer Gaussians, small products are slow.
 _BANDS, _BAND_PAIRS = (4, 16), 256
+# So few Gaussians in all are not worth bands for the points of a table.
+_SMALL = 64
 # Gaussians further than this many spacings are below the precision: exp(-k²/2).
 _REACH = {torch.float32: 6, torch.float64: 9}
 
@@ -47,6 +55,10 @@ class Excited:
         whole = layer(self.basis.gaussians(self.distance)) * self.scale[:, None]
         pieces = whole.chunk(of, dim=1)
         return torch.cat([pieces[chunk] for chunk in chunks], dim=1)
+
+    def apply(self, filters: Callable[[Excited], Tensor]) -> Tensor:
+        """Return (P, outputs) of a network of the distance."""
+        return filters(self)
 
     def product(
         self, weight: Tensor, bias: Tensor, chunks: Sequence[int] = (0,), of: int = 1
@@ -132,6 +144,7 @@ class GaussianBasis(nn.Module):
     def _measure(self) -> None:
         self.spacing = float(self.centres[1] - self.centres[0])
         self.coefficient = -0.5 / self.spacing**2
+        self._points: Excited | None = None
 
     def gaussians(self, distance: Tensor) -> Tensor:
         """Return (P,K) values of all Gaussians at (P,) distances in Å."""
@@ -140,21 +153,41 @@ class GaussianBasis(nn.Module):
     def _values(self, distance: Tensor, begin: int, end: int) -> Tensor:
         return torch.exp(self.coefficient * (distance[:, None] - self.centres[begin:end]) ** 2)
 
-    def forward(self, distance: Tensor, pairs: Pairs, scale: Tensor | None = None) -> Excited:
+    def forward(
+        self, distance: Tensor, pairs: Pairs, scale: Tensor | None = None
+    ) -> Excited | Tabulated:
         """Return features of (P,) distances in Å, in the pairs' order, times `scale` (P,).
 
-        A distance excites about a dozen Gaussians of 128; of sorted pairs only those are computed.
+        A distance excites about a dozen Gaussians of 128; of sorted pairs only those are computed,
+        and of many none: they are looked up in a table.
         """
-        size = len(self.centres)
-        if scale is None:
-            scale = torch.ones_like(distance)
         if pairs.sorted is None or not len(distance):
-            whole = self._part(distance, scale, 0, size)
-            return Excited([(whole, 0, size)], self, distance, scale)
-        reach = _REACH[distance.dtype]
+            return self._whole(distance, scale)
+        if tabulated is not None and tabulated.worthwhile(distance, size := len(self.centres)):
+            spacing = self.spacing / tabulated.PER_SPACING
+            if self._points is None:
+                # Those of a computation without slopes would not do in one with them.
+                with torch.inference_mode(False):
+                    distances = torch.arange(tabulated.points_of(size)) * spacing
+                    small = size <= _SMALL
+                    self._points = (self._whole if small else self._in_bands)(distances)
+            return tabulated.look_up(self._points, spacing, distance, scale)
+        return self._in_bands(distance, scale)
+
+    def _whole(self, distance: Tensor, scale: Tensor | None = None) -> Excited:
+        """Return features of (P,) distances in any order, all Gaussians."""
+        scale = torch.ones_like(distance) if scale is None else scale
+        size = len(self.centres)
+        return Excited([(self._part(distance, scale, 0, size), 0, size)], self, distance, scale)
+
+    def _in_bands(self, distance: Tensor, scale: Tensor | None = None) -> Excited:
+        """Return features of (P,) ascending distances, without the many that are zero."""
+        scale = torch.ones_like(distance) if scale is None else scale
+        size = len(self.centres)
         width = min(max(size * _BAND_PAIRS // len(distance), _BANDS[0]), _BANDS[1])
+        reach = _REACH[distance.dtype]
         bounds = torch.arange(width, size + width, width, dtype=distance.dtype) * self.spacing
-        stops = torch.searchsorted(pairs.sorted.distance, bounds).tolist()
+        stops = torch.searchsorted(distance.detach(), bounds).tolist()
         stops[-1] = len(distance)  # and those that are no numbers
         parts, start = [], 0
         for band, stop in enumerate(stops):
