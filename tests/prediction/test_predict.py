@@ -19,7 +19,8 @@ from force2geo.prediction.ask import Question, ask
 from force2geo.prediction.predict import predictions
 from force2geo.relax import evaluators, smiles
 from force2geo.relax.batched import FIRST
-from force2geo.relax.structures import Lost, read_structures
+from force2geo.relax.structures import Lost
+from structures_of import read_structures
 
 WORDS = "CCO", "C", "CC(C)(C)C(=O)O", "O", "C=O", "CCCCCCO", "CO"
 BACKBONE = {"name": "painn", "layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.5}

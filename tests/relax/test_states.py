@@ -26,8 +26,8 @@ from force2geo.potentials.models import Potential
 from force2geo.relax.batched import FIRST, SameFailureError, relax_runs
 from force2geo.relax.evaluators import of_calculator, state_by_options
 from force2geo.relax.result import read_relaxed
-from force2geo.relax.structures import read_structures
 from force2geo.training_data.conformers import Conformers, write_conformers
+from structures_of import read_structures
 
 TBLITE = ["--calculator", "tblite.ase:TBLite", "--options"]
 GFN2 = '{"method": "GFN2-xTB", "verbosity": 0}'

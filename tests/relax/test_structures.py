@@ -10,7 +10,7 @@ from force2geo.cli import main
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
 from force2geo.relax.result import read_relaxed
-from force2geo.relax.structures import read_structures
+from structures_of import read_structures
 
 SMILES = "CCO ethanol\n# a remark\nnonsense(\nC methane\n[Na+].[Cl-] salt\n"
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections import Counter
     from collections.abc import Iterable
 
     from force2geo.prediction.ask import Question
     from force2geo.prediction.predict import Prediction
+
+    Counts = tuple[Counter[str], Counter[str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "features (1: what 95 % of the training molecules have from the rest), spread of the\n"
         "models beside validation's errors; and a status: predicted, or how relaxing ended, or\n"
         "left out, refused or failed with the reason\n\n"
+        "a file of more than 1,000 molecules is answered in portions of as many when there is\n"
+        "--out: killed and called again, it goes on with the first portion that was not done\n\n"
         "exit status: 0 all molecules have numbers, 1 some have none, 2 none has any, or nothing\n"
         "was done; 130 interrupted"
     )
@@ -66,8 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict."""
     from force2geo.errors import UserError
+    from force2geo.locks import locked
     from force2geo.prediction import output
-    from force2geo.prediction.ask import Question, ask
+    from force2geo.prediction.ask import Question, ask, is_file
+    from force2geo.relax.portions import SIZE
+    from force2geo.relax.structures import is_longer
 
     output.check(args.out)
     if args.batch_atoms < 1:
@@ -83,32 +91,76 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         batch_atoms=args.batch_atoms,
     )
-    return _write(args, ask(args.input, question), question)
+    if args.out is not None and is_file(args.input) and is_longer(Path(args.input), SIZE):
+        with locked(args.out):  # two calls at once would take each other's work away
+            return _conclude(_in_portions(args, question))
+    return _conclude(_write(args.out, ask(args.input, question), question))
 
 
-def _write(args: argparse.Namespace, rows: Iterable[Prediction], question: Question) -> int:
-    """Write rows as they come and return the exit status."""
-    import sys
+def _in_portions(args: argparse.Namespace, question: Question) -> Counts:
+    """Write the rows of a long file and return how many are how; killed, it goes on."""
+    from collections import Counter
+
+    import torch
+
+    from force2geo.files import known_hash
+    from force2geo.prediction import shipped
+    from force2geo.prediction.predict import predictions
+    from force2geo.relax.portions import SIZE, Portions
+    from force2geo.relax.structures import each_structure
+
+    source, relaxer = Path(args.input), question.relaxer
+    models = [known_hash(path) for path in shipped.chosen(args.model, args.property)]
+    depends = [known_hash(source), models, args.property, args.fmax, args.steps]
+    if relaxer is not None:
+        depends += [relaxer.evaluator.origin, relaxer.evaluator.unsure_above]
+    portions, threads = Portions(args.out, depends, SIZE), torch.get_num_threads()
+    for number, found in portions.left(
+        lambda done: each_structure(source, threads=threads, skip=done)
+    ):
+        rows = predictions(found, question.ensemble, relaxer, question.batch_atoms)
+        words, failures = _write(portions.path(number), rows, question, tell=number == 0)
+        portions.finished(number, {"words": words, "failures": failures})
+    words, failures = Counter(), Counter()
+    for told in portions.told():
+        words.update(told["words"])
+        failures.update(told["failures"])
+    portions.join(headers=args.out.suffix.lower() == ".csv")
+    portions.close()
+    return words, failures
+
+
+def _write(
+    out: Path | None, rows: Iterable[Prediction], question: Question, tell: bool = True
+) -> Counts:
+    """Write rows as they come; return applicabilities and, of those without a number, statuses."""
     from collections import Counter
 
     from force2geo.prediction import output
     from force2geo.progress import Progress
 
-    warned = False
     words, failures = Counter[str](), Counter[str]()
     with (
         Progress(None, "molecule") as progress,
-        output.writer(args.out, question.ensemble) as target,
+        output.writer(out, question.ensemble) as target,
     ):
         for row in rows:
-            if row.values and row.structure and row.structure.smiles and not warned:
-                warned = True
+            if tell and row.values and row.structure and row.structure.smiles:
+                tell = False
                 _tell_of_geometries(question)
             target.write(row)
             words[row.applicability or "no molecule"] += 1
             if not row.values:
                 failures[row.status] += 1
             progress.update()
+    return words, failures
+
+
+def _conclude(counts: Counts) -> int:
+    """Say how many molecules are how and return the exit status."""
+    import sys
+
+    words, failures = counts
     told = ", ".join(f"{count} {word}" for word, count in words.most_common())
     print(f"{words.total()} molecules: {told or 'none'}", file=sys.stderr)
     for status, count in failures.most_common(5):

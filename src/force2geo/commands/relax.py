@@ -10,6 +10,10 @@ from force2geo.commands.arguments import add_models, part_files
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
+
+    from force2geo.relax.structures import Lost, Structure
+    from force2geo.relax.tally import Tally
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "much they differ in the force on an atom. Beyond what --calibration, or the card in the\n"
         "box, says of molecules held out, a relaxation is not converged but unsure\n\n"
         "killed and called again, it goes on where it was: each minute all paths go to HDF5 files\n"
-        "in the folder .OUTPUT.unfinished, which is removed when the output is there\n\n"
+        "in the folder .OUTPUT.unfinished, which is removed when the output is there. A file of\n"
+        "more than 1,000 molecules goes in portions of as many, and memory stays flat however\n"
+        "long it is (but with --paths and --finish). OUTPUT.left_out.csv has the molecules that\n"
+        "could not be read or had no conformer (bounded by time), each with its reason\n\n"
         f"{finishing.EPILOG}"
         "exit status: 0 all molecules were relaxed, 1 some were left out, refused or exploded,\n"
         "2 all were, or nothing was done (the workflow's sets: 0 unless all were); 130 interrupted"
@@ -117,38 +124,97 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _relax_file(args: argparse.Namespace) -> int:
+    """Relax a file, a long one in portions; with paths, or on to DFT's minimum, it is whole."""
+    from force2geo.errors import UserError
+    from force2geo.relax import portions
+    from force2geo.relax.structures import each_structure, is_longer
+
+    whole = args.paths is not None or args.finish is not None
+    if not whole and is_longer(args.input, portions.SIZE):
+        return _relax_portions(args)
+    tally, bad = _relax_molecules(args, args.output, each_structure(args.input))
+    tally.write_lost(_left_out(args.output))
+    if not tally.ended:
+        raise UserError(f"{args.input}: no structure to relax")
+    return max(relaxing.summarise(tally), int(bad))
+
+
+def _left_out(output: Path) -> Path:
+    return output.with_suffix(".left_out.csv")
+
+
+def _relax_portions(args: argparse.Namespace) -> int:
     import sys
 
+    import torch
+
     from force2geo.errors import UserError
+    from force2geo.files import known_hash
+    from force2geo.relax.portions import SIZE, Portions
+    from force2geo.relax.structures import each_structure
+    from force2geo.relax.tally import Tally
+
+    evaluator = relaxing.evaluator_of(args, [])
+    depends = [known_hash(args.input), _settings(args), evaluator.origin, evaluator.unsure_above]
+    portions, threads = Portions(args.output, depends, SIZE), torch.get_num_threads()
+    for number, found in portions.left(
+        lambda done: each_structure(args.input, threads=threads, skip=done)
+    ):
+        first = number * portions.size
+        print(f"molecules {first + 1} to {first + len(found)}", file=sys.stderr)
+        tally, _ = _relax_molecules(args, portions.path(number), found)
+        portions.finished(number, tally.tell())
+    tally = Tally.read(portions.told())
+    tally.write_lost(_left_out(args.output))
+    if not tally.ended:
+        raise UserError(f"{args.input}: no structure to relax")
+    portions.join()
+    portions.close()
+    return relaxing.summarise(tally)
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "force_threshold": args.fmax,
+        "max_steps": args.steps,
+        "optimizer": args.optimizer,
+    }
+
+
+def _relax_molecules(
+    args: argparse.Namespace, output: Path, found: Iterable[Structure | Lost]
+) -> tuple[Tally, bool]:
+    """Relax molecules, write them, and return what became of them and whether DFT failed one."""
+    import sys
+
     from force2geo.relax.resumable import relax_resumably
     from force2geo.relax.structure_file import (
         starts_of_structures,
         write_paths,
         write_relaxed_structures,
     )
-    from force2geo.relax.structures import read_structures
+    from force2geo.relax.structures import Lost
+    from force2geo.relax.tally import Tally
 
-    structures, lost = read_structures(args.input)
-    for place, reason in lost:
-        print(f"{args.input}, molecule {place}: left out, {reason}", file=sys.stderr)
+    found = list(found)
+    lost = [one for one in found if isinstance(one, Lost)]
+    structures = [one for one in found if not isinstance(one, Lost)]
+    for one in lost:
+        print(f"{args.input}, molecule {one.place}: left out, {one.reason}", file=sys.stderr)
     if not structures:
-        raise UserError(f"{args.input}: no structure to relax")
-    settings = {
-        "force_threshold": args.fmax,
-        "max_steps": args.steps,
-        "optimizer": args.optimizer,
-    }
+        return Tally(lost=lost), False
     starts = starts_of_structures(structures)
     evaluator = relaxing.evaluator_of(args, starts)
     whole_paths = args.paths is not None
     journal = relax_resumably(
-        args.output, starts, evaluator, settings, args.batch_atoms, whole_paths
+        output, starts, evaluator, _settings(args), args.batch_atoms, whole_paths
     )
     notes: list[dict[str, Any]] = []
     if args.finish:
         notes = finishing.finish_structures(args, structures, journal, evaluator)
-    write_relaxed_structures(args.output, structures, journal, args.input, notes)
+    write_relaxed_structures(output, structures, journal, args.input, notes)
     if args.paths:
         write_paths(args.paths, structures, journal)
+    tally = Tally.of(journal, lost)
     journal.close()
-    return max(relaxing.summarise(journal, len(lost)), int(finishing.failed(notes)))
+    return tally, finishing.failed(notes)

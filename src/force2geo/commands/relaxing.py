@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from force2geo.relax.evaluators import Evaluator
-    from force2geo.relax.journal import Journal
     from force2geo.relax.relaxation import Relaxation
+    from force2geo.relax.tally import Tally
 
 
 def evaluator_of(args: argparse.Namespace, starts: Sequence[Relaxation]) -> Evaluator:
@@ -67,6 +67,7 @@ def relax_set(args: argparse.Namespace) -> int:
     from force2geo.relax.molecule_set import no_start, starts_of_set
     from force2geo.relax.result import write_relaxed
     from force2geo.relax.resumable import relax_resumably
+    from force2geo.relax.tally import Tally
     from force2geo.training_data.conformers import read_conformers
 
     record = read_settings(args.settings)
@@ -98,7 +99,7 @@ def relax_set(args: argparse.Namespace) -> int:
     inputs = [*map(Path, args.model or []), *others]
     record_provenance(args.out, "relax", record, inputs)
     # Some that fail are a result here, which evaluation counts, and so are all of a piece.
-    return 2 if summarise(journal) == 2 and args.range is None else 0
+    return 2 if summarise(Tally.of(journal)) == 2 and args.range is None else 0
 
 
 def _range(text: str | None) -> slice:
@@ -115,24 +116,21 @@ def _range(text: str | None) -> slice:
     return slice(int(found[1]), int(found[2]))
 
 
-def summarise(journal: Journal, lost: int = 0) -> int:
+def summarise(tally: Tally) -> int:
     """Print how many molecules ended how and after how many steps; return the exit status."""
     import sys
 
     import numpy as np
 
-    from force2geo.relax.resumable import FAILED
-
-    ended = journal.ended.values()
+    ended, lost = tally.ended, len(tally.lost)
     print(f"{'status':<16}{'molecules':>10}{'median steps':>14}")
     for status in sorted({status for status, _ in ended}):
         steps = [steps for own, steps in ended if own == status]
         print(f"{status:<16}{len(steps):>10}{np.median(steps):>14.0f}")
     if lost:
         print(f"{'left out':<16}{lost:>10}")
-    failed = sum(status in FAILED for status, _ in ended)
-    for reason, count in journal.reasons.most_common(5):
+    for reason, count in tally.reasons.most_common(5):
         print(f"{count} of {len(ended)} failed: {reason}", file=sys.stderr)
-    if failed == len(ended):
+    if tally.failed == len(ended):
         return 2
-    return int(failed + lost > 0)
+    return int(tally.failed + lost > 0)

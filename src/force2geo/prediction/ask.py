@@ -78,7 +78,7 @@ def ask(molecules: Any, question: Question) -> Iterator[Prediction]:
 
 
 def _given(molecules: Any) -> Iterator[Structure | Lost]:
-    if isinstance(molecules, Path) or (isinstance(molecules, str) and _is_file(molecules)):
+    if isinstance(molecules, Path) or (isinstance(molecules, str) and is_file(molecules)):
         return each_structure(Path(molecules), _SEED, torch.get_num_threads())
     if isinstance(molecules, str):
         _check_smiles(molecules)
@@ -87,7 +87,8 @@ def _given(molecules: Any) -> Iterator[Structure | Lost]:
     return in_places(_structures(molecules))
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Say whether a text names a file of molecules and is no SMILES."""
     return is_structure_file(text) or Path(text).is_file()
 
 

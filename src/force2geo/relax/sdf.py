@@ -10,23 +10,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from force2geo.errors import UserError
-from force2geo.relax.structures import Structure
+from force2geo.relax.structures import Structure, decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _COVALENT = ("SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC")
 
 
-def read(text: str) -> Iterator[Structure | str]:
-    """Give the records of an SDF, or why one is none."""
+def records(lines: Iterable[bytes]) -> Iterator[str]:
+    """Give the records of an SDF's lines; blank ones at its end are none."""
+    record: list[bytes] = []
+    for line in lines:
+        record.append(line)
+        if line.startswith(b"$$$$"):
+            yield decoded(b"".join(record))
+            record = []
+    if text := decoded(b"".join(record)).rstrip():
+        yield text + "\n"
+
+
+def read(found: Iterable[str]) -> Iterator[Structure | str]:
+    """Give the structures of an SDF's records, or why one is none."""
     from rdkit import Chem
 
-    if not text.strip():
-        return
-    data = io.BytesIO((text.rstrip() + "\n").encode())
-    for molecule in Chem.ForwardSDMolSupplier(data, sanitize=False, removeHs=False):
+    for text in found:
+        data = io.BytesIO(text.encode())
+        molecule = next(Chem.ForwardSDMolSupplier(data, sanitize=False, removeHs=False), None)
         if molecule is None:
             yield "not a readable SDF record"
             continue

@@ -6,6 +6,7 @@ import gzip
 import re
 import zlib
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,45 +93,47 @@ class Lost:
     place: int = 0
 
 
-def read_structures(path: Path, seed: int = 7) -> tuple[list[Structure], list[tuple[int, str]]]:
-    """Return the structures of a file, in order, and place and reason of those it has in vain."""
-    structures: list[Structure] = []
-    lost: list[tuple[int, str]] = []
-    for one in each_structure(path, seed):
-        if isinstance(one, Lost):
-            lost.append((one.place, one.reason))
-        else:
-            structures.append(one)
-    return structures, lost
-
-
-def each_structure(path: Path, seed: int = 7, threads: int = 1) -> Iterator[Structure | Lost]:
-    """Give what a file holds, one after the other.
+def each_structure(
+    path: Path, seed: int = 7, threads: int = 1, skip: int = 0
+) -> Iterator[Structure | Lost]:
+    """Give what a file holds, one after the other, without the first `skip`.
 
     The file may be packed by gzip, and its name in any case. Conformers of SMILES are made by
-    `threads`.
+    `threads`. Of an SDF one record is in memory at a time.
     """
+    from force2geo.relax import smiles
+
+    kind, rows = _rows(path)
+    rows = islice(rows, skip, None)
+    yield from in_places(smiles.embedded(rows, seed, threads) if kind == "smiles" else rows, skip)
+
+
+def is_longer(path: Path, count: int) -> bool:
+    """Say whether a file holds more than so many structures; no conformer is made for it."""
+    return next(islice(_rows(path)[1], count, None), None) is not None
+
+
+def _rows(path: Path) -> tuple[str, Iterator[Any]]:
+    """Return what a file holds, structures or rows with their SMILES, and which."""
     from force2geo.relax import sdf, smiles, xyz
 
     kind = _kind(path)
-    text = _text(path)
-    found: Iterator[Structure | Lost | str]
     if kind == "sdf":
-        found = sdf.read(text)
-    elif kind == "xyz":
-        found = xyz.read(text)
-    else:
-        rows = smiles.lines(text) if kind == "smiles" else smiles.table(text, path)
-        found = smiles.embedded(rows, seed, threads)
-    yield from in_places(found)
+        return kind, sdf.read(sdf.records(_lines(path)))
+    if kind == "xyz":
+        return kind, xyz.read(_text(path))
+    text = _text(path)
+    return "smiles", smiles.lines(text) if kind == "smiles" else smiles.table(text, path)
 
 
-def in_places(found: Iterable[Structure | Lost | str]) -> Iterator[Structure | Lost]:
+def in_places(
+    found: Iterable[Structure | Lost | str], skipped: int = 0
+) -> Iterator[Structure | Lost]:
     """Give structures with their places, and why there is none at a place."""
     from rdkit import rdBase
 
     _silence = rdBase.BlockLogs()  # the reasons here say it
-    for place, one in enumerate(found, start=1):
+    for place, one in enumerate(found, start=skipped + 1):
         if isinstance(one, str):
             yield Lost(one, place=place)
         elif isinstance(one, Lost):
@@ -167,16 +170,25 @@ def _kind(path: Path) -> str:
     raise UserError(f"{path}: give one of {', '.join(SUFFIXES_IN)}, packed (.gz) or not")
 
 
-def _text(path: Path) -> str:
-    """Return a file's text: UTF-8, or else Latin-1, in which every byte is a letter."""
+def _lines(path: Path) -> Iterator[bytes]:
+    """Give a file's lines as they are read, unpacked."""
+    packed = path.name.lower().endswith(".gz")
     try:
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
+        with gzip.open(path) if packed else path.open("rb") as handle:
+            yield from handle
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def _text(path: Path) -> str:
+    """Return a file's text."""
+    return decoded(b"".join(_lines(path)))
+
+
+def decoded(data: bytes) -> str:
+    """Return a text: UTF-8, or else Latin-1, in which every byte is a letter."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
