@@ -33,7 +33,7 @@ def validation_curves(runs: dict[str, list[list[dict[str, float]]]], unit: str) 
     axis.set(xlabel="epoch", ylabel=f"validation MAE ({unit})", yscale="log")
     _plain(axis.yaxis)
     if runs:
-        axis.legend(frameon=False)
+        figure.legend(loc="outside upper left", frameon=False)  # curves fill all the room
     return figure
 
 
