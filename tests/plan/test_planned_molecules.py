@@ -73,6 +73,22 @@ def test_molecules_that_no_model_relaxes_do_not(config):
     assert "all.mols" not in relaxations(with_qm9(config, recipes=["painn"]))
 
 
+def test_without_conformers_nothing_relaxes_and_no_recipe_begins_there(config):
+    recipes = ["painn", "geometry_force2geo", "scratch_rdkit"]
+    config["data"]["plain"] = {"from": "qm9", "conformers": False}
+    config["property"] |= {"data": "plain", "recipes": recipes}
+    config["tables"] = ["table4"]
+    bare = resolve(config, models=False)
+    made = {name for name in trainings(bare) if name.startswith("property")}
+    assert made == {"property.random.painn", "property.scaffold.painn"}
+    assert "all.plain" not in relaxations(bare)
+    config["data"]["plain"]["conformers"] = True
+    whole = resolve(config, models=False)
+    made = {name for name in trainings(whole) if name.startswith("property.random")}
+    assert made == {f"property.random.{recipe}" for recipe in recipes}
+    assert "all.plain" in relaxations(whole)
+
+
 def test_the_store_s_molecules_go_by_the_name_that_property_models_give(config):
     assert selected_data(resolve(config, models=False)) == "downstream"
     config["data"]["own"] = config["data"]["downstream"]

@@ -17,7 +17,9 @@ from force2geo.cli import main
 from force2geo.datasets import qm9
 from force2geo.errors import UserError
 from force2geo.training_data import registry
+from force2geo.training_data.conformers import read_conformers
 from force2geo.training_data.dataset import File
+from force2geo.training_data.pack import pack_molecules
 
 # The collection's first files, as they were published.
 RAW = {
@@ -273,3 +275,16 @@ def test_the_published_package_is_that(tmp_path):
     with h5py.File(out) as file:
         assert file["target/u0_atom"].attrs["unit"] == "eV" and len(file["cid"]) == 100
         assert np.isfinite(file["geometry/rdkit"][:]).all(axis=1).mean() > 0.95
+
+
+@pytest.mark.parametrize("conformers", [True, False])
+def test_conformers_are_made_where_they_are_asked_for(raw, tmp_path, conformers):
+    data = registry.build({**raw, **SIZES, "conformers": conformers})
+    lines = pack_molecules(data, tmp_path / "packed.h5", tmp_path / "scratch")
+    found = read_conformers(tmp_path / "packed.h5")
+    names = {"dft", "rdkit"} if conformers else {"dft"}
+    assert set(found.geometry) == names == set(data.geometries())
+    assert conformers or set(found.reasons) <= {"dft"}
+    # Molecules, bonds and skeletons are there all the same.
+    assert lines[0] == f"{len(found.cids)} molecules" and len(found.cids) == 18
+    assert all(found.skeletons)

@@ -95,6 +95,11 @@ class QM9Settings:
     test: int | None = setting(
         "molecules to test on, null for all that are left", None, unit="molecules", least=1
     )
+    conformers: bool = setting(
+        "whether to make RDKit conformers, nearly all of the time that packing takes: relaxations "
+        "and the recipes rdkit begin there",
+        True,
+    )
 
 
 class QM9(DataSet):
@@ -136,6 +141,10 @@ class QM9(DataSet):
             )
         self._parts: dict[str, list[str]] = {}
         self._scaffolds: dict[str, str] = {}
+
+    def geometries(self) -> tuple[str, ...]:
+        """Return DFT's, and RDKit's where the settings ask for them."""
+        return ("dft", "rdkit") if self.settings.conformers else ("dft",)
 
     def files(self) -> list[File]:
         """Return the package's tables, or the raw files; of an unpacked archive only the list."""

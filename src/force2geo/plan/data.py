@@ -24,7 +24,9 @@ def data_set_needs(config: dict[str, Any], name: str) -> tuple[str, ...]:
 
 def geometries(config: dict[str, Any], name: str) -> tuple[str, ...]:
     """Return the geometries that property models may take of an entry's molecules."""
-    return (*registry.build(config["data"][name]).geometries(), "force2geo")
+    data = registry.build(config["data"][name])
+    own = data.geometries()
+    return (*own, "force2geo") if data.start in own else own
 
 
 def selects(config: dict[str, Any], name: str) -> bool:

@@ -44,8 +44,11 @@ class _Task:
     conform: bool
 
 
-def task_of(molecule: Molecule, seed: int) -> _Task:
-    """Return a molecule's task; its chance is in the seed and in its name, not in its place."""
+def task_of(molecule: Molecule, seed: int, conform: bool = True) -> _Task:
+    """Return a molecule's task; its chance is in the seed and in its name, not in its place.
+
+    With `conform` it gets a conformer, if it has none.
+    """
     # As everywhere, the InChI counts where the SMILES says nothing.
     text = molecule.smiles if parse(molecule.smiles) is not None else molecule.inchi
     name = molecule.name
@@ -56,7 +59,7 @@ def task_of(molecule: Molecule, seed: int) -> _Task:
         molecule.atomic_numbers,
         reference_of(molecule),
         own,
-        "rdkit" not in molecule.geometries,
+        conform and "rdkit" not in molecule.geometries,
     )
 
 
@@ -77,11 +80,13 @@ def matches(
     folder: Path,
     made_of: Any,
     seconds: float = SECONDS,
+    conform: bool = True,
 ) -> Iterator[tuple[Molecule, Matched]]:
     """Yield each molecule with what `match` says of it, in their order; few are in memory at once.
 
     A molecule that takes longer than `seconds` is one with that reason. `folder` keeps what is
     done, as long as `made_of`, plain values, is what it was; the caller removes it in the end.
+    Without `conform` no conformers are made.
     """
     if folder.exists() and (
         not (folder / _MADE_OF).exists() or read_json(folder / _MADE_OF) != {"made_of": made_of}
@@ -102,7 +107,7 @@ def matches(
     def tasks() -> Iterator[_Task]:
         for molecule in left:
             waiting.append(molecule)
-            yield task_of(molecule, seed)
+            yield task_of(molecule, seed, conform)
 
     ended: list[tuple[Molecule, Matched]] = []
     for _, found, error in in_order(run_limited(_work, tasks(), workers, seconds)):

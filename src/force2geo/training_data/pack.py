@@ -59,15 +59,17 @@ def pack_molecules(
     """Write a data set's molecules, each with an RDKit conformer; return what there is, in lines.
 
     A molecule's reference geometry is `dft`; its conformer, in the same order of atoms, is the data
-    set's own or else embedded from the SMILES or the InChI, NaN where that fails. Memory stays flat
+    set's own or else embedded from the SMILES or the InChI, NaN where that fails. A data set whose
+    geometries have none gets none. Memory stays flat
     as data grows. What is done is kept in the folder `scratch`, from which a killed call's next one
     goes on and which is removed at the end.
     """
     code = code_version().partition(" commit ")[0]
     made_of = [type(data).__name__, plain(data.settings), data.seed, code, _inputs(data)]
-    unmatched = 0
+    unmatched, conform = 0, "rdkit" in data.geometries()
+    found_all = matches(data.molecules(), data.seed, workers, scratch, made_of, conform=conform)
     with ConformersWriter(path, data.units, data.extensive) as writer:
-        for molecule, found in matches(data.molecules(), data.seed, workers, scratch, made_of):
+        for molecule, found in found_all:
             progress(1)
             geometry = dict(molecule.geometries)
             if found.conformer is not None:
@@ -81,7 +83,7 @@ def pack_molecules(
                     molecule.multiplicity,
                     molecule.targets,
                     geometry,
-                    {} if "rdkit" in geometry else {"rdkit": found.reason},
+                    {"rdkit": found.reason} if conform and "rdkit" not in geometry else {},
                     molecule.smiles,
                     found.skeleton,
                     found.places,
