@@ -44,8 +44,8 @@ def test_what_was_done_is_taken_up(tmp_path, monkeypatch):
     whole = dict(zip(range(8), matches(molecules, 5, 2, tmp_path / "a", [1]), strict=True))
     assert sorted(p.name for p in (tmp_path / "a").glob("*.npz")) == ["0.npz", "1.npz"]
     asked = []
-    monkeypatch.setattr(module, "task_of", lambda one, seed, real=module.task_of: (
-        asked.append(one.name), real(one, seed))[1])  # fmt: skip
+    monkeypatch.setattr(module, "task_of", lambda one, *more, real=module.task_of: (
+        asked.append(one.name), real(one, *more))[1])  # fmt: skip
     again = list(matches(molecules, 5, 1, tmp_path / "a", [1]))
     assert asked == ["m6", "m7"]  # those of no whole block
     for number, (one, found) in enumerate(again):
