@@ -82,6 +82,7 @@ def test_an_sdf_has_a_record_for_each_molecule_and_keeps_its_properties(make, tm
 
 def test_what_cannot_be_meant_is_told_and_leaves_nothing(make, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "no models")
     (tmp_path / "a.smi").write_text("C\n")
     model = ["--model", str(make("m.pt"))]
     for arguments, message in (
@@ -133,7 +134,11 @@ def test_a_model_in_the_box_is_listed_shown_and_used(box, capsys):
         "elements: H C O", "molecules of 2 to 100 atoms",
     ):  # fmt: skip
         assert text in shown
-    rows = [*force2geo.predict("CCO", "gap"), *force2geo.predict("CCO", models="toy")]
+    rows = [
+        *force2geo.predict("CCO", "gap"),
+        *force2geo.predict("CCO", models="toy"),
+        *force2geo.predict("CCO"),  # the only model there is
+    ]
     said = [force2geo.load(box / f"toy.{seed}.pt").predict("CCO")[0]["property"] for seed in (1, 2)]
     for row in rows:  # conformers of predict and load differ in what optimises them
         assert row.values["gap"] == pytest.approx(np.mean(said), abs=0.02)
@@ -152,6 +157,7 @@ def test_a_box_that_is_not_in_order_is_told(box, make, capsys):
     assert "other, toy predict gap: choose one, --model other" in says(
         "predict", "C", "--property", "gap"
     )
+    assert "no property asked for: give --property NAME" in says("predict", "C")
     (box / "other.json").write_text(json.dumps({"title": "x"}))
     assert "other.json: 'files' is missing" in says("models")
     (box / "other.json").unlink()

@@ -79,7 +79,8 @@ def checkpoints(name: str, folder: Path | None = None) -> list[Path]:
 def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path]:
     """Return the checkpoints that are meant by files and names of models, or by properties alone.
 
-    Without `models` they are those of the model in the box that predicts all the properties.
+    Without `models` they are those of the model in the box that predicts all the properties, and
+    where none is asked for of the only one there is.
     """
     known = cards()
     if models:
@@ -89,7 +90,7 @@ def chosen(models: Sequence[str | Path], properties: Sequence[str]) -> list[Path
         return found
     known = {name: card for name, card in known.items() if card.kind == "property"}
     give = "give --model MODEL.pt, a checkpoint that `force2geo train` made for a property"
-    if not properties:
+    if not properties and len(known) != 1:
         raise UserError(f"no property asked for: give --property NAME, or {give}")
     able = [name for name, card in known.items() if set(properties) <= set(card.errors)]
     asked = " and ".join(properties)
