@@ -87,7 +87,10 @@ def test_a_killed_call_embeds_and_relaxes_no_finished_portion_again(
         assert main(["relax", "a.smi", "b.sdf", *SPRINGS]) == 130
     assert not (given / "b.sdf").exists()
     # Another call with this output is another run, which takes nothing up and nothing away.
+    (begun,) = (given / ".b.sdf.unfinished").iterdir()
+    capsys.readouterr()
     assert main(["relax", "a.smi", "b.sdf", *SPRINGS[:-1], "1"]) == 1
+    assert f"{begun.name}: unfinished work of another call" in capsys.readouterr().err
     assert (given / "b.sdf").read_text() != (given / "expected.sdf").read_text()
     embedded.clear()
     capsys.readouterr()

@@ -84,14 +84,13 @@ class Place:
 
 @dataclass
 class Sorted:
-    """Pairs by distance: pair `order[k]` is at `row` k and has `distance[k]` Å, ascending.
+    """Pairs by distance, ascending: pair `order[k]` is at `row` k.
 
     Molecule b's pairs are those from `ptr[b]` to `ptr[b + 1]` (B+1,).
     """
 
     order: Tensor
     row: Tensor
-    distance: Tensor
     ptr: Tensor
 
 
@@ -139,4 +138,4 @@ def find_pairs(batch: Batch, cutoff: float) -> Pairs:
     row = torch.empty_like(order)
     row[order] = torch.arange(len(order))
     ptr = torch.searchsorted(molecule, torch.arange(batch.size + 1))
-    return replace(pairs, sorted=Sorted(order, row, found[order], ptr))
+    return replace(pairs, sorted=Sorted(order, row, ptr))

@@ -58,6 +58,9 @@ class Portions:
         if number:
             told = f"going on: {number * self.size} molecules at most were done"
             print(told, file=sys.stderr)
+        for other in sorted(self.folder.parent.glob("*")):
+            if other != self.folder:
+                print(f"{other}: unfinished work of another call with this output", file=sys.stderr)
         molecules = iter(read(number * self.size))
         while portion := list(islice(molecules, self.size)):
             yield number, portion
