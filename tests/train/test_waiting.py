@@ -1,5 +1,6 @@
 """A training step asks the device for nothing; what is no number is found all the same."""
 
+import copy
 import time
 
 import numpy as np
@@ -19,7 +20,7 @@ from force2geo.train.average import MovingAverage
 from force2geo.train.finiteness import Bad, Watch
 from force2geo.train.loader import BatchLoader
 from force2geo.train.objective import ParameterGroup
-from force2geo.train.optimiser import heed, optimiser
+from force2geo.train.optimiser import adopt, heed, optimiser
 from force2geo.train.sums import Sums
 from force2geo.train.waits import waits
 
@@ -103,15 +104,33 @@ def test_a_run_ahead_of_the_device_resumes_to_the_last_bit(packed, tmp_path, lat
     assert train.batches == 9
 
 
-def test_a_run_goes_on_where_steps_are_fused(packed, tmp_path, late, monkeypatch):
-    whole = train(packed, tmp_path / "a")
-    with monkeypatch.context() as plain, pytest.raises(KilledError):
-        plain.setattr(engine, "answers_late", lambda device: False)
-        train(packed, tmp_path / "b", die_at=16)
-    again = train(packed, tmp_path / "b")
-    assert train.batches == 12
-    for one, other in zip(whole[0].parameters(), again[0].parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_state_kept_when_steps_were_plain_goes_on_in_one_kernel(name):
+    options = {"name": name, "learning_rate": 0.1, "betas": [0.8, 0.9], "weight_decay": 0.01}
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    weights = [nn.Parameter(torch.linspace(0, 1, 5)) for _ in range(2)]
+    more = {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.01, "foreach": True}
+    plain = kind([weights[0]], **more)
+
+    def step(optimizer, weight, slope):
+        weight.grad = torch.linspace(-1, 2, 5) * slope
+        optimizer.step()
+
+    step(plain, weights[0], 1.0)
+    kept = copy.deepcopy(plain.state_dict())
+    with torch.no_grad():
+        weights[1].copy_(weights[0])
+    again = optimiser([ParameterGroup([weights[1]])], options)
+    adopt(kept)
+    again.load_state_dict(kept)
+    assert again.param_groups[0]["fused"] and not again.param_groups[0]["foreach"]
+    step(plain, weights[0], -0.5)
+    step(again, weights[1], -0.5)
+    torch.testing.assert_close(*weights)
+    heed(again, torch.ones(()))  # which a plain one does not
+    before = weights[1].clone()
+    step(again, weights[1], 1.0)
+    assert torch.equal(weights[1], before)
 
 
 def test_the_bad_batch_is_found_with_the_weights_before_it(packed, tmp_path, late):
