@@ -172,7 +172,7 @@ def test_a_box_that_is_not_in_order_is_told(box, make, capsys):
 def test_what_ships_is_listed(capsys):
     assert main(["models"]) == 0
     names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["delta", "plain"]
+    assert names == ["delta", "plain", "qm9"]
     assert main(["models", "delta"]) == 0
     told = capsys.readouterr().out
     assert "corrects: gfn2-xtb" in told.lower() and told.count("delta.") >= 3

@@ -170,7 +170,7 @@ def test_force2geo_commands_are_valid_and_relax_as_said(readme, as_demo, monkeyp
         assert written.count(status) == molecules
         assert written.count("<finish_status>") == molecules * words.count("--finish")
     predictions = [words[1:] for words in given if words[1] == "predict"]
-    assert [words.count("--relax") for words in predictions] == [0, 0, 1]
+    assert [words.count("--relax") for words in predictions] == [1, 1, 0, 1]
     for words in predictions:
         # The small potential may take a molecule apart or away: then there is no number.
         assert main(words) in (0, 1) + (2,) * words.count("--relax"), words
