@@ -125,6 +125,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _relax_file(args: argparse.Namespace) -> int:
     """Relax a file, a long one in portions; with paths, or on to DFT's minimum, it is whole."""
+    import torch
+
     from force2geo.errors import UserError
     from force2geo.relax import portions
     from force2geo.relax.structures import each_structure, is_longer
@@ -132,7 +134,8 @@ def _relax_file(args: argparse.Namespace) -> int:
     whole = args.paths is not None or args.finish is not None
     if not whole and is_longer(args.input, portions.SIZE):
         return _relax_portions(args)
-    tally, bad = _relax_molecules(args, args.output, each_structure(args.input))
+    found = each_structure(args.input, threads=torch.get_num_threads())
+    tally, bad = _relax_molecules(args, args.output, found)
     tally.write_lost(_left_out(args.output))
     if not tally.ended:
         raise UserError(f"{args.input}: no structure to relax")
