@@ -1,5 +1,9 @@
 """Files of users in and out of `force2geo relax`."""
 
+import os
+import signal
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +13,7 @@ from rdkit import Chem
 from force2geo.cli import main
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
+from force2geo.relax import smiles
 from force2geo.relax.result import read_relaxed
 from structures_of import read_structures
 
@@ -125,3 +130,17 @@ def test_an_ase_calculator_relaxes_a_file(tmp_path):
     water = read(tmp_path / "b.xyz", format="extxyz")
     assert water.info["converged"] and water.info["max_force"] < 0.05
     assert water.get_distance(0, 1) == pytest.approx(0.96, abs=0.01)
+
+
+def test_ctrl_c_is_heard_after_threads_have_embedded():
+    """RDKit takes the signal over while it embeds; threads would give it back to one another."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        rows = [(text, text, {}) for text in ("CCO", "c1ccccc1O", "CC(=O)OCC", "CCCCN") * 12]
+        names = [one.smiles for one in smiles.embedded(iter(rows), 7, 4)]
+        assert names == [text for text, *_ in rows]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGINT, before)

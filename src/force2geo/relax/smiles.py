@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import deque
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from force2geo.training_data.embed import EMBED_SECONDS, etkdg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
     from pathlib import Path
 
     from force2geo.relax.structures import Structure
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
 _NAMES = ("name", "title", "id", "cid", "compound")
-_AHEAD = 16  # molecules of each thread that may wait to be taken
+_BLOCK = 16  # molecules of each thread that are in memory at once
 _APART = 3.0  # Å between fragments' boxes: a van der Waals contact
 
 
@@ -77,23 +78,31 @@ def table(text: str, path: Path) -> Iterator[Row]:
 def embedded(rows: Iterable[Row], seed: int, threads: int = 1) -> Iterator[Structure | Lost]:
     """Give each SMILES as a structure with hydrogens, or why there is none.
 
-    `threads` make them, a few ahead of what is asked for; RDKit lets go of Python meanwhile.
+    `threads` make them, a block at a time; RDKit lets go of Python meanwhile.
     """
     if threads == 1:
         for row in rows:
             yield structure_of(row, seed)
         return
+    waiting = iter(rows)
     with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Structure | Lost]] = deque()
-        try:
-            for row in rows:
-                ahead.append(pool.submit(structure_of, row, seed))
-                if len(ahead) > _AHEAD * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while block := list(islice(waiting, _BLOCK * threads)):
+            try:
+                found = list(pool.map(structure_of, block, repeat(seed)))
+            finally:
+                _heed_interrupts()
+            yield from found
+
+
+def _heed_interrupts() -> None:
+    """Let Ctrl-C be Python's again.
+
+    RDKit takes it over while it embeds and then gives it back to whom it had it from: of threads
+    that embed at once to one another, and a user would be heard by nobody from then on.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def structure_of(row: Row, seed: int) -> Structure | Lost:
