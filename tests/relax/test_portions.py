@@ -101,6 +101,14 @@ def test_a_killed_call_embeds_and_relaxes_no_finished_portion_again(
     assert not list(given.glob(".*"))
 
 
+def test_why_molecules_failed_is_counted_over_all_portions(given, small, capsys):
+    only_water = ["--calculator", "toy_calculators:Broken", "--options", '{"size": 3}']
+    (given / "b.smi").write_text("O\nC\nO\nO\nCO\nO\nO\n")
+    assert main(["relax", "b.smi", "b.xyz", *only_water, "--steps", "3"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("1 of 7 failed: RuntimeError: licence server") == 2
+
+
 def test_a_file_with_no_molecule_at_all_is_told(given, small, capsys):
     (given / "none.smi").write_text("x y\n" * 4)
     assert main(["relax", "none.smi", "b.sdf", *SPRINGS]) == 2
@@ -108,12 +116,15 @@ def test_a_file_with_no_molecule_at_all_is_told(given, small, capsys):
     assert not (given / "b.sdf").exists()
 
 
+def network(path, seed):
+    torch.manual_seed(seed)
+    sizes = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.0}
+    save(Network({"name": "painn", **sizes}, {"gap": Head("property", "gap", "eV")}), path, {})
+
+
 @pytest.fixture
 def model(tmp_path):
-    torch.manual_seed(0)
-    sizes = {"layers": 1, "features": 8, "basis_size": 8, "cutoff": 4.0}
-    network = Network({"name": "painn", **sizes}, {"gap": Head("property", "gap", "eV")})
-    save(network, tmp_path / "gap.pt", {})
+    network(tmp_path / "gap.pt", 0)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".sdf"])
@@ -123,12 +134,18 @@ def test_portions_are_predicted_as_the_whole_and_taken_up(
     options = ["--model", "gap.pt", "--out"]
     assert main(["predict", "a.smi", *options, f"whole{suffix}"]) == 1
     monkeypatch.setattr("force2geo.relax.portions.SIZE", 3)
+    with monkeypatch.context() as broken:  # of another model: nothing of it is taken up
+        broken.setattr(Portions, "join", killed)
+        network(given / "other.pt", 1)
+        other = ["--model", "other.pt", "--out", f"b{suffix}"]
+        assert main(["predict", "a.smi", *other]) == 130
     with monkeypatch.context() as broken:
         broken.setattr(Portions, "join", killed)
         assert main(["predict", "a.smi", *options, f"b{suffix}"]) == 130
     embedded.clear()
     assert main(["predict", "a.smi", *options, f"b{suffix}"]) == 1
-    assert embedded == [] and not list(given.glob(".*"))
+    assert embedded == []
+    assert [path.name for path in (given / f".b{suffix}.unfinished").iterdir()]  # the other's
     assert text_of(given / f"b{suffix}") == text_of(given / f"whole{suffix}")
 
 
@@ -148,3 +165,9 @@ def test_an_sdf_is_read_a_record_at_a_time(tmp_path):
     places = [one.place for one in each_structure(tmp_path / "a.sdf", skip=1997)]
     assert places == [1998, 1999, 2000]
     assert is_longer(tmp_path / "a.sdf", 1999) and not is_longer(tmp_path / "a.sdf", 2000)
+
+
+def test_to_see_how_long_a_file_is_says_nothing_of_its_records(tmp_path, capfd):
+    (tmp_path / "bad.sdf").write_text("odd\n\n\nno counts\nM  END\n$$$$\n" * 3)
+    assert is_longer(tmp_path / "bad.sdf", 2) and not is_longer(tmp_path / "bad.sdf", 3)
+    assert capfd.readouterr() == ("", "")

@@ -101,25 +101,29 @@ def each_structure(
     The file may be packed by gzip, and its name in any case. Conformers of SMILES are made by
     `threads`. Of an SDF one record is in memory at a time.
     """
-    from force2geo.relax import smiles
+    from force2geo.relax import sdf, smiles
 
     kind, rows = _rows(path)
     rows = islice(rows, skip, None)
-    yield from in_places(smiles.embedded(rows, seed, threads) if kind == "smiles" else rows, skip)
+    if kind == "sdf":
+        rows = sdf.read(rows)
+    elif kind == "smiles":
+        rows = smiles.embedded(rows, seed, threads)
+    yield from in_places(rows, skip)
 
 
 def is_longer(path: Path, count: int) -> bool:
-    """Say whether a file holds more than so many structures; no conformer is made for it."""
+    """Say whether a file holds more than so many structures; of an XYZ alone they are made."""
     return next(islice(_rows(path)[1], count, None), None) is not None
 
 
 def _rows(path: Path) -> tuple[str, Iterator[Any]]:
-    """Return what a file holds, structures or rows with their SMILES, and which."""
+    """Return what a file is of, and its records (SDF), rows (SMILES) or structures (XYZ)."""
     from force2geo.relax import sdf, smiles, xyz
 
     kind = _kind(path)
     if kind == "sdf":
-        return kind, sdf.read(sdf.records(_lines(path)))
+        return kind, sdf.records(_lines(path))
     if kind == "xyz":
         return kind, xyz.read(_text(path))
     text = _text(path)

@@ -42,7 +42,8 @@ class Tally:
 
     def tell(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return asdict(self)
+        lost = [asdict(one) for one in self.lost]
+        return {"ended": self.ended, "reasons": dict(self.reasons), "lost": lost}
 
     @property
     def failed(self) -> int:
