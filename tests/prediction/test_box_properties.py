@@ -6,6 +6,7 @@ import pytest
 from ase.build import molecule
 
 import force2geo
+from force2geo.files import read_json
 from force2geo.prediction import shipped
 
 # eV and D, QM9's of ethanol and benzene (gdb_14, gdb_214): B3LYP/6-31G(2df,p).
@@ -23,6 +24,10 @@ def test_its_card_says_what_it_predicts_and_the_readme_says_the_same(repository)
     text = " ".join((repository / "README.md").read_text().split())
     gap = card.errors["gap"]
     assert f"on {gap.molecules:,} others the gap is off by {gap.mae:.3f} eV" in text
+    measured = read_json(repository / "benchmarks/properties/geometries.json")
+    errors = measured["mean absolute errors"]
+    assert f"{measured['molecules']:,} of these by {errors['relaxed']['gap']:.3f} where" in text
+    assert f"and by {errors['rdkit']['gap']:.3f} at the conformers themselves" in text
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
