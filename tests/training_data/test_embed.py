@@ -288,3 +288,11 @@ def test_a_list_of_smiles_tries_again_from_random_places(monkeypatch):
     )
     assert "no conformer of 'CCO'" in structure_of(("CCO", "ethanol", {}), 1).reason
     assert tried == [False, True]
+
+
+@pytest.mark.parametrize("smiles", ["CC(=O)OCC", "OB(O)c1ccccc1", "CC(=O)[O-].[NH4+]", "C" * 40])
+def test_a_smiles_has_one_conformer_whoever_asks(smiles):
+    """A file that relaxes, and a molecule that is packed or predicted by its SMILES."""
+    read = structure_of((smiles, "one", {}), 11)
+    packed = embed(smiles, 11).GetConformer().GetPositions()
+    np.testing.assert_array_equal(read.positions, packed)

@@ -8,13 +8,11 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from force2geo.errors import UserError
 from force2geo.relax.structures import Lost, text_lines
-from force2geo.training_data.embed import EMBED_SECONDS, etkdg
+from force2geo.training_data.embed import EMBED_SECONDS, conform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
 _NAMES = ("name", "title", "id", "cid", "compound")
 _BLOCK = 16  # molecules of each thread that are in memory at once
-_APART = 3.0  # Å between fragments' boxes: a van der Waals contact
 
 
 def lines(text: str) -> Iterator[Row]:
@@ -118,7 +115,7 @@ def structure_of(row: Row, seed: int) -> Structure | Lost:
     if any(not atom.GetAtomicNum() for atom in molecule.GetAtoms()):
         return Lost(f"'{smiles}' has an atom that is no element", name, smiles)
     molecule = Chem.AddHs(molecule)
-    if not _embed(molecule, seed):
+    if not conform(molecule, seed):
         why = f"no conformer of '{smiles}' could be made in two tries of at most {EMBED_SECONDS} s"
         return Lost(why, name, smiles)
     molecule.SetProp("_Name", name)
@@ -129,33 +126,3 @@ def structure_of(row: Row, seed: int) -> Structure | Lost:
         return Lost(found, name, smiles)
     found.smiles = smiles
     return found
-
-
-def _embed(molecule: Any, seed: int) -> bool:
-    """Give a molecule a conformer, its fragments one beside the other, and say whether it has."""
-    from rdkit import Chem
-    from rdkit.Chem import AllChem
-
-    atoms: list[tuple[int, ...]] = []
-    fragments = Chem.GetMolFrags(molecule, asMols=True, fragsMolAtomMapping=atoms)
-    if len(fragments) == 1:
-        fragments = (molecule,)
-    positions = np.zeros((molecule.GetNumAtoms(), 3))
-    right = 0.0
-    for fragment, own in zip(fragments, atoms, strict=True):
-        if not any(etkdg(fragment, seed, randomly) for randomly in (False, True)):
-            return False
-        AllChem.MMFFOptimizeMolecule(fragment)
-        places = fragment.GetConformer().GetPositions()
-        if len(fragments) > 1:
-            # RDKit would lay one onto the other.
-            places = places - places.mean(axis=0)
-            places[:, 0] += right - places[:, 0].min()
-            right = places[:, 0].max() + _APART
-        positions[list(own)] = places
-    if len(fragments) > 1:
-        conformer = Chem.Conformer(len(positions))
-        conformer.Set3D(True)
-        conformer.SetPositions(np.ascontiguousarray(positions))
-        molecule.AddConformer(conformer)
-    return True

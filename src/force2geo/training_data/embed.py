@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EMBED_SECONDS = 60
 """How long RDKit may try to embed a molecule."""
-# Å between the boxes around two fragments that are put beside each other.
+# Å between the boxes around two fragments that are put beside each other: a van der Waals contact.
 _GAP = 3.0
 # Atoms within so many times the sum of their covalent radii are bonded.
 _BOND_FACTORS = (1.3, 1.2, 1.1)
@@ -49,43 +49,55 @@ def etkdg(molecule: Any, seed: int, randomly: bool = False) -> bool:
 
 
 def embed(text: str, seed: int) -> Any:
-    """Return an RDKit molecule with hydrogens and one relaxed conformer, or None.
-
-    `text` is a SMILES or InChI. ETKDG, then MMFF94 where it has parameters, else UFF where that
-    has, each fragment by itself; then fragments are put beside each other.
-    """
-    from rdkit import Chem, rdBase
-    from rdkit.Chem import AllChem
-
-    parsed = parse(text)
-    if parsed is None:
-        return None
-    molecule = Chem.AddHs(parsed)
-    with rdBase.BlockLogs():
-        if not etkdg(molecule, seed):
-            return None
-        if AllChem.MMFFHasAllMoleculeParams(molecule):
-            AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
-        elif AllChem.UFFHasAllMoleculeParams(molecule):
-            AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
-    # Each by itself until here; force fields throw fragments about that start beside each other.
-    _set_apart(molecule)
-    return molecule
-
-
-def _set_apart(molecule: Any) -> None:
-    """Put fragments, which RDKit embeds each about the origin, in a row."""
+    """Return the RDKit molecule of a SMILES or InChI with hydrogens and a conformer, or None."""
     from rdkit import Chem
 
-    fragments = Chem.GetMolFrags(molecule)
-    conformer = molecule.GetConformer()
-    positions, right = conformer.GetPositions(), 0.0
-    if len(fragments) == 1:
-        return
-    for fragment in map(list, fragments):
-        positions[fragment, 0] += right - positions[fragment, 0].min()
-        right = positions[fragment, 0].max() + _GAP
+    parsed = parse(text)
+    molecule = None if parsed is None else Chem.AddHs(parsed)
+    return molecule if molecule is not None and conform(molecule, seed) else None
+
+
+def conform(molecule: Any, seed: int) -> bool:
+    """Give an RDKit molecule with hydrogens one relaxed conformer, and say whether it has.
+
+    Each fragment by itself, since force fields throw those about that start on each other: ETKDG,
+    a second time from random places, then MMFF94 where it has parameters, else UFF where that has.
+    Fragments end beside each other.
+    """
+    from rdkit import Chem, rdBase
+
+    atoms: list[tuple[int, ...]] = []
+    with rdBase.BlockLogs():
+        fragments = Chem.GetMolFrags(molecule, asMols=True, fragsMolAtomMapping=atoms)
+        if len(fragments) == 1:
+            return _conform_fragment(molecule, seed)
+        positions, right = np.zeros((molecule.GetNumAtoms(), 3)), 0.0
+        for fragment, own in zip(fragments, atoms, strict=True):
+            if not _conform_fragment(fragment, seed):
+                return False
+            places = fragment.GetConformer().GetPositions()
+            places -= places.mean(axis=0)
+            places[:, 0] += right - places[:, 0].min()
+            right = places[:, 0].max() + _GAP
+            positions[list(own)] = places
+    conformer = Chem.Conformer(len(positions))
+    conformer.Set3D(True)
     conformer.SetPositions(np.ascontiguousarray(positions))
+    molecule.RemoveAllConformers()
+    molecule.AddConformer(conformer)
+    return True
+
+
+def _conform_fragment(molecule: Any, seed: int) -> bool:
+    from rdkit.Chem import AllChem
+
+    if not any(etkdg(molecule, seed, randomly) for randomly in (False, True)):
+        return False
+    if AllChem.MMFFHasAllMoleculeParams(molecule):
+        AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
+    elif AllChem.UFFHasAllMoleculeParams(molecule):
+        AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+    return True
 
 
 def connected(atomic_numbers: np.ndarray, positions: np.ndarray) -> Iterator[Any]:
