@@ -92,13 +92,15 @@ def test_what_cannot_be_meant_is_told_and_leaves_nothing(make, tmp_path, capsys,
         (["a.smi", *model, "--fmax", "0"], "above 0"),
         (["a.smi", *model, "--steps", "-1"], "0 or more"),
         (["no.smi", *model, "--out", "b.csv"], "no.smi: no such file"),
+        (["no.smi", *model], "no.smi: no such file"),
         (["a.smi", "--model", "no.pt"], "no.pt: no such checkpoint"),
         (["a.smi"], "no property asked for"),
         (["a.smi", "--property", "gap"], "no model that predicts gap comes with this version"),
     ):
         assert main(["predict", *arguments]) == 2
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert message in line
+        told = capsys.readouterr()
+        (line,) = told.err.strip().splitlines()
+        assert message in line and not told.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.smi", "m.pt"]
 
 

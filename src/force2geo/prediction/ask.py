@@ -79,7 +79,10 @@ def ask(molecules: Any, question: Question) -> Iterator[Prediction]:
 
 def _given(molecules: Any) -> Iterator[Structure | Lost]:
     if isinstance(molecules, Path) or (isinstance(molecules, str) and is_file(molecules)):
-        return each_structure(Path(molecules), _SEED, torch.get_num_threads())
+        path = Path(molecules)
+        if not path.is_file():  # now, before a table has begun
+            raise UserError(f"{path}: no such file")
+        return each_structure(path, _SEED, torch.get_num_threads())
     if isinstance(molecules, str):
         _check_smiles(molecules)
     if isinstance(molecules, str) or _is_molecule(molecules):
