@@ -16,8 +16,8 @@ RNG = np.random.default_rng(2)
 HARD = RNG.gamma(2.0, 0.05, 200)
 COLUMN = "Difference of test MAE (eV)"
 TUNED = "Geometry fine-tuning improves on the same predictor on the same relaxed geometries"
-
 SCRATCH = "Geometry fine-tuning improves on training from scratch on relaxed geometries"
+RELAXED = "Relaxed geometries improve on RDKit's, {}"
 
 
 def close_to(shift, seeds=(7, 8)):
@@ -49,12 +49,16 @@ def test_every_verdict_is_told(tmp_path):
         "random: geometry_force2geo": close_to(0.05),
         "random: scratch_force2geo": close_to(0.05, (7,)),
         "random: geometry_rdkit": close_to(0.02),
+        "random: untuned_rdkit": close_to(0.15),
     }
     table = table_of(tmp_path, rows)
     found = verdicts(table)
     assert found[TUNED] == "shown"
     assert found[SCRATCH] == "not shown"
-    assert found["Relaxed geometries improve on RDKit's, both fine-tuned"] == "opposite"
+    assert found[RELAXED.format("both fine-tuned")] == "opposite"
+    untuned = RELAXED.format("for the predictor that learnt on true ones")
+    assert found[untuned] == found[TUNED.replace("the same relaxed", "RDKit's")] == "shown"
+    assert table.rows[untuned]["difference"].value == pytest.approx(0.05, abs=0.01)
     assert found["Force2Prop improves on training from scratch"] is None
     cells = table.rows[TUNED]
     expected = np.mean([
@@ -70,8 +74,7 @@ def test_every_verdict_is_told(tmp_path):
     assert one["seeds"].value == 1
     data = frame(table).set_index("Prediction")
     assert data.loc[TUNED, "Verdict"] == "shown"
-    assert data.loc["Relaxed geometries improve on RDKit's, both fine-tuned",
-                    f"{COLUMN}, published"] == "0.0776"  # fmt: skip
+    assert data.loc[RELAXED.format("both fine-tuned"), f"{COLUMN}, published"] == "0.0776"
     missing = data.loc["Geometry improves on the molecular graph", "Why empty"]
     assert missing == "not part of this run's config: random: gin_virtual"
 

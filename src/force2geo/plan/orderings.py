@@ -27,8 +27,16 @@ ORDERINGS = (
         "untuned_force2geo", "geometry_force2geo",
     ),
     Ordering(
+        "Geometry fine-tuning improves on the same predictor on RDKit's geometries",
+        "untuned_rdkit", "geometry_rdkit",
+    ),
+    Ordering(
         "Geometry fine-tuning improves on training from scratch on relaxed geometries",
         "scratch_force2geo", "geometry_force2geo",
+    ),
+    Ordering(
+        "Relaxed geometries improve on RDKit's, for the predictor that learnt on true ones",
+        "untuned_rdkit", "untuned_force2geo",
     ),
     Ordering(
         "Relaxed geometries improve on RDKit's, both fine-tuned",
