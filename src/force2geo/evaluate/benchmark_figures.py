@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from force2geo.evaluate.figures import GREY, new_figure
+from force2geo.evaluate.figures import GREY, new_figure, plain_ticks
 from force2geo.evaluate.summaries import mean_and_deviation
 
 if TYPE_CHECKING:
@@ -111,18 +111,9 @@ def learning_curves(runs: dict[str, list[list[dict[str, float]]]]) -> Figure:
 
 def _logarithmic(axis: Any) -> None:
     """Make both axes logarithmic, with plain numbers at a handful of ticks."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
     axis.set(xscale="log", yscale="log")
-    for line, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
-        # Where there are few powers of ten, what lies between them has ticks, too.
-        if high < 3 * low:
-            line.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-        elif high < 1000 * low:
-            few = high > 15 * low
-            line.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1, 2, 3, 5, 7)))
-        line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        line.set_minor_formatter(NullFormatter())
+    for line in (axis.xaxis, axis.yaxis):
+        plain_ticks(line)
 
 
 def _label(axis: Any, points: list[_Point]) -> None:

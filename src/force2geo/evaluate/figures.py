@@ -31,6 +31,21 @@ def new_figure(columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
     return figure, axes
 
 
+def plain_ticks(line: Any) -> None:
+    """Write plain numbers at a handful of ticks of a logarithmic axis, when all is drawn on it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = line.get_view_interval()
+    # Where there are few powers of ten, what lies between them has ticks, too.
+    if high < 3 * low:
+        line.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    elif high < 1000 * low:
+        few = high > 15 * low
+        line.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1, 2, 3, 5, 7)))
+    line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    line.set_minor_formatter(NullFormatter())
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG and SVG."""
     for suffix in ("png", "svg"):
@@ -57,6 +72,8 @@ def training_curves(runs: dict[str, list[dict[str, float]]]) -> Figure:
     axes[0].axhline(zero, color=GREY, linestyle=":", label="predicting zero")
     axes[0].set(xlabel="epoch", ylabel="validation force RMSE (meV/Å)", yscale="log")
     axes[1].set(xlabel="epoch", ylabel="validation energy MAE (meV/atom)", yscale="log")
+    for axis in axes:
+        plain_ticks(axis.yaxis)
     axes[0].legend(frameon=False)
     return figure
 
