@@ -2,14 +2,24 @@
 
 import copy
 
+import numpy as np
 import pytest
 import yaml
 
 from force2geo.config import resolve, stage_settings
 from force2geo.errors import UserError
 from force2geo.plan.data import selects
-from force2geo.plan.relaxations import planned, relaxations, relaxed_by, selected_data
+from force2geo.plan.relaxations import (
+    counted,
+    planned,
+    relaxations,
+    relaxed_by,
+    selected_data,
+    whole,
+)
 from force2geo.plan.trainings import trainings
+from force2geo.train.subsets import of_size
+from force2geo.training_data.conformers import ConformersWriter, Row
 
 
 @pytest.fixture
@@ -44,6 +54,43 @@ def test_molecules_with_splits_of_their_own_relax_whole(config):
     assert splits == [["random", "scaffold"], []]
     records = {name: one for name, one in trainings(after).items() if name.startswith("property")}
     assert {(one["data"], one["target"]) for one in records.values()} == {("mols", "gap")}
+
+
+def test_of_a_larger_set_no_more_relaxes_than_models_on_relaxed_geometries_read(config, tmp_path):
+    sized = with_qm9(config, train_size=40, sizes=[20, 80])
+    record = relaxations(sized)["all.mols"]
+    assert record == relaxations(with_qm9(config))["all.mols"] | {
+        "train_sizes": {"random": 40, "scaffold": 40}
+    }
+    # An independent answer: what trainings on relaxed geometries look for, and no more.
+    names = [f"dsgdb9nsd_{number:06d}" for number in range(200)]
+    splits = {
+        "random": {"train": names[:160], "val": names[160:180], "test": names[180:]},
+        "scaffold": {"train": names[40:], "val": names[:20], "test": names[20:40]},
+    }
+    packed = packed_file(tmp_path, names, splits)
+    looked_for = {
+        name
+        for training in trainings(sized).values()
+        if training.get("geometry") == "force2geo" and training["data"] == "mols"
+        for part in of_size(splits[training["split"]], training).values()
+        for name in part
+    }
+    found = whole(packed, record)
+    assert set(found) == looked_for and found == sorted(found) and 80 < len(found) < 200
+    assert counted(str(packed), record) == len(found)
+    assert whole(packed, {"molecules": "all"}) == names
+    one = with_qm9(config, train_size=40, splits=["random"], sizes=[])
+    assert relaxations(one)["all.mols"]["train_sizes"] == {"random": 40}
+    assert len(whole(packed, relaxations(one)["all.mols"])) == 80
+
+
+def packed_file(folder, names, splits):
+    with ConformersWriter(folder / "packed.h5", {}) as writer:
+        for name in names:
+            writer.add(Row(name, np.array([1]), 0, 2, {}, {"dft": np.zeros((1, 3))}))
+        writer.close(splits)
+    return folder / "packed.h5"
 
 
 def test_another_potential_relaxes_what_property_models_learn_from(config):

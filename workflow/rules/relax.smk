@@ -31,14 +31,13 @@ def selection_option(wildcards, input):
 
 def molecules_to_relax(wildcards):
     """How many molecules are cut in pieces."""
-    molecules = RELAXATIONS[wildcards.relaxation]["molecules"]
-    count = planned(config, molecules)
+    record = RELAXATIONS[wildcards.relaxation]
+    count = planned(config, record["molecules"])
     # Only then must the plan wait for the selection or for the data.
-    if molecules == ALL:
-        data = RELAXATIONS[wildcards.relaxation]["data"]
-        count = counted(checkpoints.data.get(data=data).output[0], molecules)
+    if record["molecules"] == ALL:
+        count = counted(checkpoints.data.get(data=record["data"]).output[0], record)
     elif count is None:
-        count = counted(checkpoints.select.get().output[0], molecules)
+        count = counted(checkpoints.select.get().output[0], record)
     return count
 
 

@@ -32,9 +32,8 @@ def run(args: argparse.Namespace) -> None:
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import reading, record_provenance
-    from force2geo.plan.relaxations import ALL, pieces
+    from force2geo.plan.relaxations import ALL, pieces, whole
     from force2geo.relax.molecule_set import gather
-    from force2geo.training_data.conformers import names_of
 
     if args.size < 1 or (args.count is not None and args.count < 1):
         raise UserError("--size and --count: give 1 or more")
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     given = getattr(args, option)
     if given is None or getattr(args, other) is not None:
         raise UserError(f"{args.settings} needs --{option}, and no --{other}")
-    cids = names_of(given) if molecules == ALL else selected(given, molecules)
+    cids = whole(given, record) if molecules == ALL else selected(given, molecules)
     # Names of pieces, not what lies in the folder: an earlier cut's may be there, too.
     found = [args.pieces / name for name in pieces(args.count or len(cids), args.size)]
     ended = gather(found, cids, args.out)

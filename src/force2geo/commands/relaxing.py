@@ -63,7 +63,7 @@ def relax_set(args: argparse.Namespace) -> int:
     from force2geo.config import read_settings
     from force2geo.errors import UserError
     from force2geo.files import atomic_path, reading, record_provenance
-    from force2geo.plan.relaxations import ALL
+    from force2geo.plan.relaxations import ALL, whole
     from force2geo.relax.molecule_set import no_start, starts_of_set
     from force2geo.relax.result import write_relaxed
     from force2geo.relax.resumable import relax_resumably
@@ -82,7 +82,9 @@ def relax_set(args: argparse.Namespace) -> int:
     if (molecules == ALL) == (args.selection is not None):
         says = "takes none" if args.selection else "needs one"
         raise UserError(f"--selection: {args.settings} {says}")
-    named = conformers.cids if molecules == ALL else selected(args.selection, molecules)
+    named = (
+        whole(args.conformers, record) if molecules == ALL else selected(args.selection, molecules)
+    )
     cids = named[_range(args.range)]
     if absent := sorted(set(cids) - set(conformers.cids)):
         raise UserError(f"{args.conformers}: it lacks CID {absent[0]} of {args.selection}")

@@ -35,9 +35,28 @@ def of_d_opt(config: dict[str, Any], other: str = "", start: str = START) -> dic
 
 
 def whole_set(config: dict[str, Any], data: str) -> dict[str, Any]:
-    """Return the relaxation of all molecules of an entry of the data, for property models."""
+    """Return the relaxation of what property models read of an entry of the data.
+
+    That is the molecules that are told and as many to train on as a model on relaxed geometries
+    has: with `train_sizes`, by split, not what only larger sets of true geometries hold.
+    """
     start = registry.find(config["data"][data]["from"]).start
-    return _relaxation(config, data, ALL, start, _for_properties(config))
+    record = _relaxation(config, data, ALL, start, _for_properties(config))
+    sizes: dict[str, int] = {}
+    for training in _on_relaxed(config, data):
+        if (size := training.get("train_size")) is None:
+            return record
+        sizes[training["split"]] = max(size, sizes.get(training["split"], 0))
+    return record | {"train_sizes": sizes} if sizes else record
+
+
+def _on_relaxed(config: dict[str, Any], data: str) -> list[dict[str, Any]]:
+    """Return the trainings of an entry of the data on relaxed geometries."""
+    return [
+        training
+        for training in trainings(config).values()
+        if training.get("geometry") == "force2geo" and training["data"] == data
+    ]
 
 
 def _for_properties(config: dict[str, Any]) -> str:
@@ -128,9 +147,9 @@ def relaxations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found["subset"] = _relaxation(
             config, selected_data(config), "subset", START, _for_properties(config)
         )
-    for training in trainings(config).values():
-        if training.get("geometry") == "force2geo" and not selects(config, training["data"]):
-            found[relaxed_by(config, training["data"])] = whole_set(config, training["data"])
+    for data in config["data"]:
+        if not selects(config, data) and _on_relaxed(config, data):
+            found[relaxed_by(config, data)] = whole_set(config, data)
     for other, start in _judged(config):
         found[name_of("d_opt", other, start)] = of_d_opt(config, other, start)
     return found
@@ -191,13 +210,31 @@ def planned(config: dict[str, Any], molecules: str) -> int | None:
     return None if count is None else int(count)
 
 
-def counted(selection: str, molecules: str) -> int:
-    """Return how many molecules a set of a selection's file has, or a file of molecules."""
-    if molecules == ALL:
-        from force2geo.training_data.conformers import names_of
+def counted(selection: str, record: dict[str, Any]) -> int:
+    """Return how many molecules relax, of a selection's file, or of a file of molecules."""
+    if record["molecules"] == ALL:
+        return len(whole(Path(selection), record))
+    return len(json.loads(Path(selection).read_text(encoding="utf-8"))[record["molecules"]])
 
-        return len(names_of(Path(selection)))
-    return len(json.loads(Path(selection).read_text(encoding="utf-8"))[molecules])
+
+def whole(conformers: Path, record: dict[str, Any]) -> list[str]:
+    """Return the names of the molecules of a packed file that a relaxation of ALL is of.
+
+    That is all of them, or of splits with a number in `train_sizes` the other parts and so many.
+    """
+    from force2geo.train.subsets import nested
+    from force2geo.training_data.conformers import names_and_splits
+
+    names, splits = names_and_splits(conformers)
+    if "train_sizes" not in record:
+        return names
+    read = {
+        name
+        for split, size in record["train_sizes"].items()
+        for part, own in splits[split].items()
+        for name in (nested(own, size) if part == "train" else own)
+    }
+    return [name for name in names if name in read]
 
 
 def pieces(count: int, size: int) -> list[str]:

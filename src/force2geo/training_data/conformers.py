@@ -313,10 +313,7 @@ def read_conformers(path: Path, graphs: bool = False) -> Conformers:
             geometry={name: column[:] for name, column in file["geometry"].items()},
             charge=file["charge"][:],
             multiplicity=file["multiplicity"][:],
-            splits={
-                name: {part: [cids[row] for row in rows[:]] for part, rows in parts.items()}
-                for name, parts in file.get("split", {}).items()
-            },
+            splits=_splits(file, cids),
             reasons={
                 name: np.array(column.attrs["reasons"], dtype=object)[column[:]]
                 for name, column in file.get("without", {}).items()
@@ -327,16 +324,27 @@ def read_conformers(path: Path, graphs: bool = False) -> Conformers:
         )
 
 
-def names_of(path: Path) -> list[str]:
-    """Return the names of a file's molecules, in their order; `UserError` where it is none."""
+def names_and_splits(path: Path) -> tuple[list[str], dict[str, dict[str, list[str]]]]:
+    """Return the names of a file's molecules, in their order, and those by split and part.
+
+    `UserError` where it is none.
+    """
     with reading(path, "a downstream set, HDF5"), h5py.File(path, "r") as file:
-        return _texts(file["cid"])
+        names = _texts(file["cid"])
+        return names, _splits(file, names)
 
 
 def own_splits(path: Path) -> list[str]:
     """Return the names of the splits that a file has; `UserError` where it is none."""
     with reading(path, "a downstream set, HDF5"), h5py.File(path, "r") as file:
         return list(file.get("split", {}))
+
+
+def _splits(file: h5py.File, names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    return {
+        name: {part: [names[row] for row in rows[:]] for part, rows in parts.items()}
+        for name, parts in file.get("split", {}).items()
+    }
 
 
 def _texts(column: h5py.Dataset) -> list[str]:
