@@ -152,13 +152,16 @@ def test_small_sets_may_train_for_as_many_batches(given):
     found = made(given, sizes=[20, 40, 80], train_size=40, same_steps=True)
     own = "property.random.painn"
     epochs = given["property"]["from_scratch"]["epochs"]
-    assert found[own]["epochs"] == epochs
-    assert found[f"{own}.train_size=20"]["epochs"] == 2 * epochs
-    assert found[f"{own}.train_size=80"]["epochs"] == epochs
+    assert found[own]["epochs"] == found[f"{own}.train_size=80"]["epochs"] == epochs
+    assert not {"passes"} & {*found[own], *found[f"{own}.train_size=80"]}
+    half = found[f"{own}.train_size=20"]
+    assert (half["epochs"], half["passes"]) == (epochs, 2)
+    odd = made(given, sizes=[25], train_size=40, same_steps=True)[f"{own}.train_size=25"]
+    assert odd["passes"] == 2 and odd["epochs"] == round(epochs * 1.6 / 2)
     assert same(found)[f"{own}.train_size=40"] == own
     potentials = made(given, shares=[0.25], train_size=40, same_steps=True)
     whole = potentials["pretrain"]
-    less = {"train_share": 0.25, "epochs": 4 * whole["epochs"]}
+    less = {"train_share": 0.25, "passes": 4}
     assert potentials["pretrain.share=0.25"] == whole | less
     with pytest.raises(UserError, match=r"property\.same_steps: needs property\.train_size"):
         resolved(given, sizes=[20], same_steps=True)

@@ -22,3 +22,8 @@ from force2geo.train.runs import _epochs
 def test_epochs_hold_no_more_batches_than_asked(epochs, steps, molecules, found):
     settings = {"epochs": epochs, "batch_size": 32} | ({"most_steps": steps} if steps else {})
     assert _epochs(settings, molecules) == found
+
+
+def test_passes_of_an_epoch_count_as_batches():
+    settings = {"epochs": 150, "batch_size": 32, "most_steps": 598}
+    assert _epochs(settings | {"passes": 4}, 118) == 40  # 15 batches an epoch

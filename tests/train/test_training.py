@@ -61,6 +61,20 @@ def test_a_packed_file_is_mapped_not_read(packed, tmp_path):
         Snapshots.read(tmp_path / "old.h5")
 
 
+@pytest.mark.parametrize("atoms", [None, 12])
+def test_an_epoch_may_be_several_passes_each_in_another_order(packed, atoms):
+    loaders = [BatchLoader(packed, 7, 3, epoch, True, batch_atoms=atoms, passes=3)
+               for epoch in range(3)]  # fmt: skip
+    assert len({len(loader) for loader in loaders}) == 1  # the schedule counts on it
+    for loader in loaders:
+        seen = np.concatenate(loader.batches)
+        assert np.bincount(seen).tolist() == [3] * len(packed)
+    if atoms is None:
+        passes = np.concatenate(loaders[0].batches).reshape(3, -1)
+        assert all(sorted(one) == list(range(len(packed))) for one in passes.tolist())
+        assert len({tuple(one) for one in passes.tolist()}) == 3
+
+
 def test_batches_by_atoms_keep_to_the_budget_and_hold_every_item_once(packed):
     def energies(loader):
         return sorted(float(e) for batch in loader for e in batch.energy)

@@ -292,7 +292,7 @@ class Property:
     )
     same_steps: bool = setting(
         "whether sizes below train_size, and shares, train for as many batches as the whole does, "
-        "for more epochs; without it, as above train_size, for as many epochs",
+        "in epochs of several passes; without it, as above train_size, for as many passes",
         False,
     )
     shares: _Shares = setting(

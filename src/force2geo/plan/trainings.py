@@ -102,7 +102,7 @@ def potential(config: dict[str, Any], name: str) -> dict[str, Any]:
     if key == "share":
         share = float(value)
         if config["property"]["same_steps"]:
-            record["epochs"] = round(record["epochs"] / share)
+            record |= _as_long(record["epochs"], 1 / share)
         return record | {"train_share": share}
     if key == "network":
         return record | {"backbone": model(config, value)}
@@ -145,9 +145,8 @@ def property_model(config: dict[str, Any], variant: Variant) -> dict[str, Any]:
     size = changed.get("train_size", section["train_size"])
     if size is not None:
         record["train_size"] = size
-        if section["same_steps"]:
-            more = section["train_size"] / size
-            record["epochs"] = round(record["epochs"] * max(1, more))
+        if section["same_steps"] and size < section["train_size"]:
+            record |= _as_long(record["epochs"], section["train_size"] / size)
     if made.frozen:
         record["frozen_backbone"] = True
     if not made.tuned:
@@ -155,6 +154,15 @@ def property_model(config: dict[str, Any], variant: Variant) -> dict[str, Any]:
     if made.mixed:
         record |= {key: changed.get(key, section[key]) for key in SWEPT}
     return record
+
+
+def _as_long(epochs: int, times: float) -> dict[str, int]:
+    """Return the epochs, and passes in each, of a set that is so many times smaller.
+
+    It sees as many molecules, and is validated about as often.
+    """
+    passes = max(1, round(times))
+    return {"epochs": round(epochs * times / passes), "passes": passes}
 
 
 def trainings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -103,6 +103,7 @@ class Training(L.LightningModule):
             skip=self._progress["done"],
             batch_atoms=self.settings.get("batch_atoms"),
             share=(self.global_rank, self.trainer.world_size),
+            passes=self.settings.get("passes", 1),
         )
         if not answers_late(self.device):
             return self._loader
@@ -298,6 +299,7 @@ class Training(L.LightningModule):
             self.sets["train"],
             self.settings["batch_size"],
             batch_atoms=self.settings.get("batch_atoms"),
+            passes=self.settings.get("passes", 1),
         )
         total = self.settings["epochs"] * len(loader)
         self._schedule = Schedule(optimizer, self.settings["schedule"], total)

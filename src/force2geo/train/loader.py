@@ -42,7 +42,8 @@ class BatchLoader:
     """Iterates over a data set in batches of `batch_size` molecules, the first `skip` left out.
 
     With `batch_atoms` batches hold molecules of like size, at most so many atoms in all. `share`
-    (k, n) gives the k-th of n processes its part of each batch.
+    (k, n) gives the k-th of n processes its part of each batch. An epoch is so many `passes` over
+    the data set, each in an order of its own: a small set is validated as seldom as a large one.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class BatchLoader:
         skip: int = 0,
         batch_atoms: int | None = None,
         share: tuple[int, int] = (0, 1),
+        passes: int = 1,
     ) -> None:
         self.dataset = dataset
         self.seed = (seed, epoch)
@@ -64,6 +66,9 @@ class BatchLoader:
         order = np.arange(len(dataset))
         if shuffle:
             rng.shuffle(order)
+        if passes > 1:
+            more = [rng.permutation(order) if shuffle else order for _ in range(passes - 1)]
+            order = np.concatenate([order, *more])
         if batch_atoms is None:
             self.batches = [
                 order[first : first + batch_size] for first in range(0, len(order), batch_size)

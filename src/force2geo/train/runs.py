@@ -115,7 +115,8 @@ def _epochs(settings: Mapping[str, Any], molecules: int) -> int:
     epochs, steps = int(settings["epochs"]), settings.get("most_steps")
     if steps is None or not epochs:
         return epochs
-    return min(epochs, max(1, math.ceil(steps / math.ceil(molecules / settings["batch_size"]))))
+    seen = molecules * settings.get("passes", 1)
+    return min(epochs, max(1, math.ceil(steps / math.ceil(seen / settings["batch_size"]))))
 
 
 def _say_left_out(sets: dict[str, Any]) -> None:
