@@ -81,7 +81,7 @@ def test_pieces_are_named_by_what_they_hold(config, tmp_path):
     config["select"]["subset_size"] = 40979
     assert planned(config, "subset") == 40979
     (tmp_path / "s.json").write_text('{"subset": ["1", "2", "3"], "random": {}}')
-    assert counted(str(tmp_path / "s.json"), "subset") == 3
+    assert counted(str(tmp_path / "s.json"), {"molecules": "subset"}) == 3
 
 
 def test_a_finish_is_a_relaxation_of_its_own_beside_the_one_it_goes_on_from(config):

@@ -16,7 +16,7 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["bfgs", "lbfgs", "fire"])
+@pytest.mark.parametrize("name", ["bfgs", "bfgs-model", "lbfgs", "fire"])
 def test_a_killed_run_goes_on_where_it_was(tmp_path, name):
     numbers, positions = starts()
     expected = relax(numbers, positions, springs, 0.01, 60, optimizer=name)

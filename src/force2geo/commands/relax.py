@@ -57,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--calculator", help="an ASE calculator instead, MODULE:CLASS")
     parser.add_argument("--options", default="{}", help="the calculator's, a JSON object")
-    parser.add_argument("--optimizer", default="bfgs", help="bfgs, lbfgs or fire")
+    parser.add_argument(
+        "--optimizer",
+        default="bfgs-model",
+        help="bfgs-model, which begins with a model Hessian, or ASE's bfgs, lbfgs or fire",
+    )
     parser.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where to stop (0.05)")
     parser.add_argument("--steps", type=int, default=500, help="most steps (500)")
     parser.add_argument("--dtype", default="float64", choices=("float64", "float32"))

@@ -27,7 +27,10 @@ class Relax:
         "name under `compare`",
         "Force2Geo",
     )
-    optimizer: Literal["bfgs", "lbfgs", "fire"] = setting("ASE's, step by step", "bfgs")
+    optimizer: Literal["bfgs", "bfgs-model", "lbfgs", "fire"] = setting(
+        "ASE's, step by step; bfgs-model begins with a model Hessian, for a third of the steps",
+        "bfgs",
+    )
     force_threshold: float = setting(
         "largest force of a relaxed geometry", 0.05, unit="eV/Å", above=0
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 STARTS = ("rdkit", "gfn2")
 GFN2 = ("tblite.ase:TBLite", {"method": "GFN2-xTB", "verbosity": 0})
-RELAXED = {"optimizer": "bfgs", "force_threshold": 0.05, "max_steps": 500}
+RELAXED = {"optimizer": "bfgs-model", "force_threshold": 0.05, "max_steps": 500}
 """How molecules relax before DFT takes over."""
 _STARTED = ("converged", "step limit")
 

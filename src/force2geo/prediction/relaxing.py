@@ -32,7 +32,7 @@ class Relaxer:
     evaluator: Evaluator
     threshold: float = 0.05
     limit: int = 500
-    optimizer: str = "bfgs"
+    optimizer: str = "bfgs-model"
     batch_atoms: int = 4096
 
     def relaxed(self, rows: Sequence[Prediction]) -> list[Prediction]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from force2geo.errors import UserError
 from force2geo.potentials.batch import Batch
-from force2geo.relax.optimizers import Optimizer, build_optimizer
+from force2geo.relax.optimizers import Molecule, Optimizer, build_optimizer
 from force2geo.relax.relaxation import Relaxation
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class _Active:
                 continue
             places = self._rows([run.positions for run in group], atoms)
             optimizer = build_optimizer(self.name, len(group), 3 * atoms, self.device)
+            optimizer.begin(
+                [
+                    Molecule(
+                        run.atomic_numbers,
+                        run.frames[0] if run.frames else run.positions,
+                        run.fixed,
+                    )
+                    for run in group
+                ]
+            )
             # Of one that has a path already the optimiser learns by going it again.
             for path in zip(group[0].frames, group[0].forces, strict=True):
                 optimizer.step(*(self._rows([own], atoms).flatten(1) for own in path))

@@ -7,16 +7,30 @@ what stands beside it in the batch does not matter.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from force2geo.errors import UserError
+from force2geo.relax.model_hessian import model_hessian
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
 
 INITIAL_CURVATURE = 70.0  # eV/Å²
 MAX_STEP = 0.2  # Å
+
+
+class Molecule(NamedTuple):
+    """Atomic numbers (n,), positions (n,3) Å, and which coordinates (n,3) do not move, or None."""
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    fixed: np.ndarray | None = None
 
 
 class Optimizer:
@@ -31,6 +45,10 @@ class Optimizer:
     def fresh(self, count: int, width: int, device: torch.device) -> dict[str, Tensor]:
         """Return the state of molecules that have not moved."""
         raise NotImplementedError
+
+    def begin(self, molecules: Sequence[Molecule]) -> None:
+        """Take notice of what the B molecules are before they move."""
+        return
 
     def step(self, positions: Tensor, forces: Tensor) -> Tensor:
         """Return (B,D) Å, how the molecules are to move; NaN for one that cannot be told."""
@@ -109,6 +127,20 @@ class BFGS(Optimizer):
             along = torch.bmm(gradient[rows, None], modes)[:, 0] / curvature.abs()
             step[rows] = torch.bmm(modes, along[:, :, None])[:, :, 0]
         return step
+
+
+class ModelBFGS(BFGS):
+    """BFGS from a Hessian that the geometry tells: a third of the steps, and nearer to the minimum.
+
+    Soft modes are known to be soft from the first step on, so that less is left along them.
+    """
+
+    def begin(self, molecules: Sequence[Molecule]) -> None:
+        """Put each molecule's model Hessian in place."""
+        for hessian, molecule in zip(self.state["hessian"], molecules, strict=True):
+            size, own = 3 * len(molecule.numbers), torch.from_numpy(model_hessian(*molecule))
+            if own.isfinite().all():  # there is none of atoms in one place
+                hessian[:size, :size] = own
 
 
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
@@ -213,7 +245,12 @@ class FIRE(Optimizer):
         return step * (MAX_STEP / length).clamp(max=1.0).nan_to_num(1.0)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"bfgs": BFGS, "lbfgs": LBFGS, "fire": FIRE}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "bfgs": BFGS,
+    "bfgs-model": ModelBFGS,
+    "lbfgs": LBFGS,
+    "fire": FIRE,
+}
 
 
 def build_optimizer(name: str, count: int, width: int, device: torch.device) -> Optimizer:
