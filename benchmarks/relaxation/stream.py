@@ -56,7 +56,10 @@ def through(command: list[str], output: Path, whole: int) -> dict[str, Any]:
     left = [(round(share * whole), how) for share, how in STRIKES.items()]
     rows, struck, ends, start = [], [], [], time.perf_counter()
     while True:
-        process = subprocess.Popen(command)
+        # In the background of a shell SIGINT is ignored, and what is begun there inherits that.
+        process = subprocess.Popen(
+            command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
         while process.poll() is None:
             rows.append((portions(output), resident(process.pid)))
             if left and rows[-1][0] >= left[0][0]:
@@ -92,7 +95,7 @@ def records(path: Path) -> list[tuple[str, np.ndarray]]:
 
 def left_out(path: Path) -> list[dict[str, str]]:
     """Return the rows of what was left out."""
-    told = path.with_name(f"{path.name}.left_out.csv")
+    told = path.with_suffix(".left_out.csv")
     if not told.exists():
         return []
     with told.open(encoding="utf-8", newline="") as handle:
