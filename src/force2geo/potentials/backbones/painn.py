@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from force2geo.elements import MAX_ATOMIC_NUMBER
@@ -52,20 +51,12 @@ class Message(nn.Module):
         basis: Excited,
         directions: Tensor,
         pairs: Pairs,
-        kinds: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the scalar (N,F) and vector (N,3,F) updates.
-
-        Where atoms of a kind have the same scalars, `kinds` are those (K,F) and each atom's place.
-        """
+        """Return the scalar (N,F) and vector (N,3,F) updates."""
         # Before there are vectors, nothing comes along them.
         chunks = (0, 1) if vectors is None else (0, 1, 2)
         filters = basis.through(self.filters, chunks, of=3)
-        if kinds is None:
-            context = self.context(scalars)
-        else:  # asked once for each kind
-            context = nn.functional.embedding(kinds[1], self.context(kinds[0]))
-        loops = pairs.sorted is not None
+        context, loops = self.context(scalars), pairs.sorted is not None
         sent = senders(context, vectors, (0, 1, 2), 1.0, 1.0, loops)
         return painn_message(*sent, filters, directions, pairs)
 
@@ -123,30 +114,19 @@ class PaiNN(Backbone):
         directions = vector / distance[:, None]
         # The envelope scales filters and their bias alike, so that both vanish at the cutoff.
         basis = self.basis(distance, pairs, self.envelope(distance))
-        kinds = None
         scalars = self.embedding(batch.atomic_numbers)
-        if self.charge is None and self.given_forces is None and pairs.sorted is not None:
-            kinds = self._kinds(batch.atomic_numbers)
         if self.charge is not None:
             scalars = self.charge(scalars, batch)
         vectors: Tensor | None = None
         if self.given_forces is not None:
             scalars, vectors = self.given_forces(scalars, batch)
         for message, update in zip(self.messages, self.updates, strict=True):
-            ds, dv = message(scalars, vectors, basis, directions, pairs, kinds)
-            kinds = None
+            ds, dv = message(scalars, vectors, basis, directions, pairs)
             scalars = scalars + ds
             vectors = dv if vectors is None else vectors + dv
             scalars, vectors = update(scalars, vectors, pairs.sorted is not None)
         assert vectors is not None
         return Features(scalars, vectors)
-
-    def _kinds(self, numbers: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return scalars (K,F) of elements and each atom's place there, if these are fewer."""
-        heaviest = int(numbers.max())
-        if heaviest >= len(numbers):
-            return None
-        return self.embedding(torch.arange(heaviest + 1)), numbers
 
 
 BACKBONE = PaiNN
