@@ -25,6 +25,7 @@ from force2geo.train.history import LineAMinute
 from force2geo.train.judging import judge
 from force2geo.train.loader import BatchLoader, Dataset
 from force2geo.train.optimiser import adopt, heed, optimiser
+from force2geo.train.patience import epochs_since_best, is_over
 from force2geo.train.processes import accelerator, gathered, processes
 from force2geo.train.schedule import Schedule
 from force2geo.train.seeds import MODEL, OBJECTIVE, seed_of, seed_torch
@@ -310,20 +311,6 @@ class Training(L.LightningModule):
         if self._schedule_state is not None:
             self._schedule.load_state_dict(self._schedule_state)
             self._schedule_state = None
-
-
-def epochs_since_best(history: list[dict[str, float]], monitor: str) -> int:
-    """Return how many epochs ago the lowest `monitor`, the first of equals, was met."""
-    values = [row[f"val_{monitor}"] for row in history]
-    values = [value if math.isfinite(value) else math.inf for value in values]
-    return len(values) - 1 - values.index(min(values))
-
-
-def is_over(history: list[dict[str, float]], monitor: str, settings: dict[str, Any]) -> bool:
-    """Say whether all epochs are done, or `early_stop` of them have brought no improvement."""
-    patience = settings.get("early_stop")
-    stale = patience is not None and epochs_since_best(history, monitor) >= patience
-    return stale or len(history) >= int(settings["epochs"])
 
 
 def _fit(trainer: L.Trainer, run: Training, start: Path | None) -> None:
