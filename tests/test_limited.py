@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +24,10 @@ def act(task):
         os.kill(os.getpid(), signal.SIGINT)
     if task == "raise":
         raise ValueError("no good")
+    if isinstance(task, tuple):
+        Path(task[1]).write_text(str(os.getpid()))
+        while True:
+            sum(range(10**6))
     return task * 2
 
 
@@ -54,10 +61,47 @@ def test_ctrl_c_ends_a_worker_without_a_traceback(capfd):
     assert not capfd.readouterr().err
 
 
+def test_a_worker_ends_with_who_started_it_whatever_it_is_at(tmp_path):
+    """A script needs no guard; killed, it leaves nobody computing for hours."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from force2geo.limited import run_limited\n"
+        "from test_limited import act\n"
+        "list(run_limited(act, [('busy', 'worker')], 1))\n"
+    )
+    process = subprocess.Popen([sys.executable, script], cwd=tmp_path)
+    try:
+        worker = until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+        assert alive(int(worker))
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not alive(int(worker)))
+
+
+def until(found):
+    """Return what is found, in time."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("it took too long")
+
+
+def alive(pid):
+    """Say whether a process runs, and is not merely waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_worker_that_died_while_it_waited_is_told():
     worker = limited._Worker(act, None)
     worker.process.kill()
-    worker.process.join()
+    worker.process.wait()
     worker.give(3, 1, None)
     place, value, error = limited._answer(worker)
     assert (place, value) == (3, None) and "the process died (exit code -9)" in error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import signal
+import subprocess
 import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
+
+from force2geo.fresh import connected, end_with, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +24,10 @@ class _Worker:
     """A process that does one task after the other, and the task it is at."""
 
     def __init__(self, function: Callable[[Any], Any], megabytes: float | None) -> None:
-        # Forking a process that has threads (BLAS, torch) can hang; spawning cannot.
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        arguments = (other, function, megabytes)
-        self.process = context.Process(target=_serve, args=arguments, daemon=True)
-        self.process.start()
-        other.close()
+        self.process, end = started("force2geo.limited:serve")
+        with end:
+            self.connection = connected(end)
+        self.connection.send((function, megabytes))
         self.index: int | None = None
         self.deadline = float("inf")
         self.fresh = True
@@ -43,30 +42,34 @@ class _Worker:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.connection.close()
 
 
-def _serve(connection: Connection, function: Callable[[Any], Any], megabytes: float | None) -> None:
+def serve(connection: Connection, parent: int) -> None:
+    """Do the tasks that come over a connection, until it is closed or the parent is gone."""
     # Ctrl-C reaches the whole group: here it ends a process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with(parent)
+    function, megabytes = connection.recv()
     if megabytes:
         import resource
 
         most = int(megabytes * 2**20)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = True, function(task)
-        except MemoryError:
-            answer = False, f"more memory than {megabytes:.0f} MB" if megabytes else "no memory"
-        except Exception as error:
-            answer = False, f"{type(error).__name__}: {error}"
-        connection.send(answer)
+    with contextlib.suppress(EOFError, OSError):  # nobody asks any more
+        while True:
+            connection.send(_did(function, connection.recv(), megabytes))
+
+
+def _did(function: Callable[[Any], Any], task: Any, megabytes: float | None) -> tuple[bool, Any]:
+    """Return whether a task could be done, and its result or its error."""
+    try:
+        return True, function(task)
+    except MemoryError:
+        return False, f"more memory than {megabytes:.0f} MB" if megabytes else "no memory"
+    except Exception as error:
+        return False, f"{type(error).__name__}: {error}"
 
 
 def run_limited(
@@ -126,8 +129,9 @@ def _answer(worker: _Worker) -> tuple[int, Any, str]:
     try:
         good, value = worker.connection.recv()
     except (EOFError, OSError):
-        worker.process.join(5)
-        code = worker.process.exitcode
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(5)
+        code = worker.process.returncode
         worker.end()
         return index, None, f"the process died (exit code {code}): out of memory, perhaps"
     return (index, value, "") if good else (index, None, value)

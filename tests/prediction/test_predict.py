@@ -229,16 +229,16 @@ def test_molecules_stream(make):
     assert places == list(range(100)) and next(taken) <= 100 + 12
 
 
-def test_threads_make_the_same_conformers_in_the_same_order():
+def test_workers_make_the_same_conformers_in_the_same_order():
     rows = [(text, f"m{place}", {}) for place, text in enumerate([*WORDS, "x("] * 8)]
-    one = list(smiles.embedded(rows, 7))
-    two = list(smiles.embedded(rows, 7, threads=3))
+    one = [smiles.structure_of(row, 7) for row in rows]
+    two = list(smiles.embedded(rows, 7, workers=3))
     for a, b in zip(one, two, strict=True):
         assert a.name == b.name and type(a) is type(b)
         if not isinstance(a, Lost):
             np.testing.assert_array_equal(a.positions, b.positions)
     # Who takes no more waits for no more.
-    few = smiles.embedded(((text, text, {}) for text in itertools.cycle(["C"])), 7, threads=2)
+    few = smiles.embedded(((text, text, {}) for text in itertools.cycle(["C"])), 7, workers=2)
     assert len(list(itertools.islice(few, 3))) == 3
     few.close()
 

@@ -1,7 +1,9 @@
 """Files of users in and out of `force2geo relax`."""
 
+import itertools
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -13,8 +15,9 @@ from rdkit import Chem
 from force2geo.cli import main
 from force2geo.potentials.checkpoint import save
 from force2geo.potentials.models import Potential
-from force2geo.relax import smiles
+from force2geo.relax import sdf, smiles
 from force2geo.relax.result import read_relaxed
+from force2geo.relax.structures import Lost
 from structures_of import read_structures
 
 SMILES = "CCO ethanol\n# a remark\nnonsense(\nC methane\n[Na+].[Cl-] salt\n"
@@ -132,15 +135,40 @@ def test_an_ase_calculator_relaxes_a_file(tmp_path):
     assert water.get_distance(0, 1) == pytest.approx(0.96, abs=0.01)
 
 
-def test_ctrl_c_is_heard_after_threads_have_embedded():
-    """RDKit takes the signal over while it embeds; threads would give it back to one another."""
+def test_ctrl_c_is_heard_while_molecules_are_embedded():
+    """RDKit takes the signal over while it embeds, ends what it is at and tells nobody."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        rows = [(text, text, {}) for text in ("CCO", "c1ccccc1O", "CC(=O)OCC", "CCCCN") * 12]
-        names = [one.smiles for one in smiles.embedded(iter(rows), 7, 4)]
-        assert names == [text for text, *_ in rows]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
+        for workers in (1, 2):
+            rows = (("C" * 30, str(place), {}) for place in itertools.count())
+            many, found = smiles.embedded(rows, 7, workers), []
+            found.append(next(many))
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            start = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                found.extend(itertools.islice(many, 60))
+            assert time.monotonic() - start < 3
+            assert not any(isinstance(one, Lost) for one in found)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_molecule_made_elsewhere_is_all_there():
+    rows = [("C[C@H](O)[NH3+] |$a;b$|", "it", {"Note": "of mine", "charge": "1"})]
+    (far,) = smiles.embedded(iter(rows), 7)
+    near = smiles.structure_of(rows[0], 7)
+    assert (far.name, far.properties) == (near.name, near.properties)
+    everything = int(
+        Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
+    )
+    assert sdf.record(far, {}).ToBinary(everything) == sdf.record(near, {}).ToBinary(everything)
+    np.testing.assert_array_equal(far.kept.GetConformer().GetPositions(), far.positions)
+
+
+def test_a_molecule_that_hangs_rdkit_is_a_row_with_its_reason(monkeypatch):
+    monkeypatch.setattr(smiles, "HANGING_SECONDS", 0.5)
+    monkeypatch.setattr("force2geo.limited._START", 0.0)
+    rows = [("C" * 300, "long", {})]
+    (lost,) = smiles.embedded(iter(rows), 7)
+    assert isinstance(lost, Lost) and (lost.name, lost.smiles) == ("long", "C" * 300)
+    assert "took longer than 0" in lost.reason

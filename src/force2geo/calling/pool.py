@@ -1,9 +1,7 @@
 """A calculator in worker processes that outlive a call.
 
 Each molecule that comes again goes to the worker that has its wave function, unless another would
-wait for it. A worker is a new Python that imports neither the caller's script nor torch, so that
-scripts need no guard and no thread of the caller's is copied; it ends when the caller does, however
-that ends.
+wait for it. A worker ends when the caller does, however that ends.
 """
 
 from __future__ import annotations
@@ -12,22 +10,20 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
 from concurrent.futures import Future
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from force2geo.errors import UserError
+from force2geo.fresh import connected, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_START = "from force2geo.calling.worker import main; main({}, {})"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _HOMES = 1 << 17  # molecules of which it is known which worker they are at
 _PATIENCE = 2.0  # seconds for a worker to end by itself
@@ -66,18 +62,12 @@ class _Worker:
         self._lock = threading.Lock()
         self._asked: deque[Future[Found]] = deque()
         self.dead = ""
-        self._socket, other = socket.socketpair()
-        with other:
-            known = [path for path in sys.path if path]
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START.format(other.fileno(), os.getpid())],
-                pass_fds=[other.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # programs print there what nobody asked for
-                env=os.environ | dict.fromkeys(_THREADS, "1")
-                | {"PYTHONPATH": os.pathsep.join(known)},
-            )  # fmt: skip
-        self._connection = Connection(os.dup(self._socket.fileno()))
+        self.process, self._socket = started(
+            "force2geo.calling.worker:main",
+            dict.fromkeys(_THREADS, "1"),
+            quiet=True,  # programs print there what nobody asked for
+        )
+        self._connection = connected(self._socket)
         self._connection.send(record)
         threading.Thread(target=self._listen, daemon=True).start()
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from force2geo.calling import tight_binding
 from force2geo.calling.called import Called, import_calculator, said
 from force2geo.errors import UserError
+from force2geo.fresh import end_with
 
-_LOOK = 5.0  # seconds between looks for the parent
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 class Shared:
@@ -66,27 +67,16 @@ def answer(
     return energies, np.concatenate([np.zeros((0, 3)), *forces]), reasons
 
 
-def main(descriptor: int, parent: int) -> None:
-    """Answer what comes over a socket until it is closed, or the parent is gone."""
+def main(connection: Connection, parent: int) -> None:
+    """Answer what comes over a connection until it is closed, or the parent is gone."""
     # Ctrl-C is for the parent to hear, who may go on asking.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(descriptor)
-    try:
-        calculator = opened(connection.recv())
-    except UserError as error:
-        connection.send(str(error))
-        return
-    except (EOFError, OSError):
-        return
-    while True:
+    end_with(parent)
+    with contextlib.suppress(EOFError, OSError):
         try:
-            while not connection.poll(_LOOK):
-                if os.getppid() != parent:  # one forked from it may still hold the socket
-                    return
-            molecules = connection.recv()
-            found = answer(calculator, molecules)
-            if os.getppid() != parent:
-                return
-            connection.send(found)
-        except (EOFError, OSError):
+            calculator = opened(connection.recv())
+        except UserError as error:
+            connection.send(str(error))
             return
+        while True:
+            connection.send(answer(calculator, connection.recv()))

@@ -114,9 +114,9 @@ def _in_portions(args: argparse.Namespace, question: Question) -> Counts:
     depends = [known_hash(source), models, args.property, args.fmax, args.steps]
     if relaxer is not None:
         depends += [relaxer.evaluator.origin, relaxer.evaluator.unsure_above]
-    portions, threads = Portions(args.out, depends, SIZE), torch.get_num_threads()
+    portions, workers = Portions(args.out, depends, SIZE), torch.get_num_threads()
     for number, found in portions.left(
-        lambda done: each_structure(source, threads=threads, skip=done)
+        lambda done: each_structure(source, workers=workers, skip=done)
     ):
         rows = predictions(found, question.ensemble, relaxer, question.batch_atoms)
         words, failures = _write(portions.path(number), rows, question, tell=number == 0)

@@ -138,7 +138,7 @@ def _relax_file(args: argparse.Namespace) -> int:
     whole = args.paths is not None or args.finish is not None
     if not whole and is_longer(args.input, portions.SIZE):
         return _relax_portions(args)
-    found = each_structure(args.input, threads=torch.get_num_threads())
+    found = each_structure(args.input, workers=torch.get_num_threads())
     tally, bad = _relax_molecules(args, args.output, found)
     tally.write_lost(_left_out(args.output))
     if not tally.ended:
@@ -163,9 +163,9 @@ def _relax_portions(args: argparse.Namespace) -> int:
 
     evaluator = relaxing.evaluator_of(args, [])
     depends = [known_hash(args.input), _settings(args), evaluator.origin, evaluator.unsure_above]
-    portions, threads = Portions(args.output, depends, SIZE), torch.get_num_threads()
+    portions, workers = Portions(args.output, depends, SIZE), torch.get_num_threads()
     for number, found in portions.left(
-        lambda done: each_structure(args.input, threads=threads, skip=done)
+        lambda done: each_structure(args.input, workers=workers, skip=done)
     ):
         first = number * portions.size
         print(f"molecules {first + 1} to {first + len(found)}", file=sys.stderr)

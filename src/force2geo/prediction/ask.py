@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from force2geo.relax.structures import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from force2geo.relax.smiles import Row
 
 _SEED = 7  # of the conformer of a SMILES
 
@@ -84,8 +87,11 @@ def _given(molecules: Any) -> Iterator[Structure | Lost]:
             raise UserError(f"{path}: no such file")
         return each_structure(path, _SEED, torch.get_num_threads())
     if isinstance(molecules, str):
+        from force2geo.relax.smiles import structure_of
+
         _check_smiles(molecules)
-    if isinstance(molecules, str) or _is_molecule(molecules):
+        return in_places(structure_of((one, one, {}), _SEED) for one in [molecules])
+    if _is_molecule(molecules):
         molecules = [molecules]
     return in_places(_structures(molecules))
 
@@ -109,14 +115,21 @@ def _is_molecule(one: Any) -> bool:
 
 def _structures(molecules: Iterable[Any]) -> Iterator[Structure | Lost]:
     """Give molecules one by one as structures; what is wrong with one is its own end."""
+    from force2geo.relax.smiles import embedded
+
+    for texts, run in groupby(molecules, lambda one: isinstance(one, str)):
+        if texts:
+            rows: Iterator[Row] = ((one, one, {}) for one in run)
+            yield from embedded(rows, _SEED, torch.get_num_threads())
+        else:
+            yield from _with_geometries(run)
+
+
+def _with_geometries(molecules: Iterable[Any]) -> Iterator[Structure | Lost]:
     from force2geo.molecular_state import molecular_state
     from force2geo.potentials.inputs import as_atoms
-    from force2geo.relax.smiles import structure_of
 
     for one in molecules:
-        if isinstance(one, str):
-            yield structure_of((one, one, {}), _SEED)
-            continue
         try:
             atoms = as_atoms(one)
             state = molecular_state(atoms)

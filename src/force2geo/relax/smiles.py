@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import signal
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, repeat
+from collections import deque
 from typing import TYPE_CHECKING
 
 from force2geo.errors import UserError
+from force2geo.limited import in_order, run_limited
 from force2geo.relax.structures import Lost, text_lines
 from force2geo.training_data.embed import EMBED_SECONDS, conform
 
@@ -25,7 +23,8 @@ if TYPE_CHECKING:
 
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles")
 _NAMES = ("name", "title", "id", "cid", "compound")
-_BLOCK = 16  # molecules of each thread that are in memory at once
+HANGING_SECONDS = 3.0 * EMBED_SECONDS
+"""How long a molecule may take with all that belongs to it."""
 
 
 def lines(text: str) -> Iterator[Row]:
@@ -72,34 +71,31 @@ def table(text: str, path: Path) -> Iterator[Row]:
         yield smiles, ((row[title] or "").strip() if title else "") or smiles, more
 
 
-def embedded(rows: Iterable[Row], seed: int, threads: int = 1) -> Iterator[Structure | Lost]:
+def embedded(rows: Iterable[Row], seed: int, workers: int = 1) -> Iterator[Structure | Lost]:
     """Give each SMILES as a structure with hydrogens, or why there is none.
 
-    `threads` make them, a block at a time; RDKit lets go of Python meanwhile.
+    Other processes make them. In this one RDKit would hear Ctrl-C in Python's place while it
+    embeds, end what it is at, and tell nobody; and one that hangs ends there alone.
     """
-    if threads == 1:
+    waiting: deque[Row] = deque()
+
+    def tasks() -> Iterator[tuple[Row, int]]:
         for row in rows:
-            yield structure_of(row, seed)
-        return
-    waiting = iter(rows)
-    with ThreadPoolExecutor(threads) as pool:
-        while block := list(islice(waiting, _BLOCK * threads)):
-            try:
-                found = list(pool.map(structure_of, block, repeat(seed)))
-            finally:
-                _heed_interrupts()
-            yield from found
+            waiting.append(row)
+            yield row, seed
+
+    for _, found, error in in_order(run_limited(_made, tasks(), workers, HANGING_SECONDS)):
+        smiles, name, _ = waiting.popleft()
+        yield found or Lost(f"no conformer of '{smiles}' could be made: {error}", name, smiles)
 
 
-def _heed_interrupts() -> None:
-    """Let Ctrl-C be Python's again.
+def _made(task: tuple[Row, int]) -> Structure | Lost:
+    from rdkit import Chem
 
-    RDKit takes it over while it embeds and then gives it back to whom it had it from: of threads
-    that embed at once to one another, and a user would be heard by nobody from then on.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
+    # Else RDKit leaves names and properties behind, and half of each coordinate's digits.
+    kept = Chem.PropertyPickleOptions
+    Chem.SetDefaultPickleProperties(kept.AllProps | kept.CoordsAsDouble)
+    return structure_of(*task)
 
 
 def structure_of(row: Row, seed: int) -> Structure | Lost:

@@ -94,12 +94,12 @@ class Lost:
 
 
 def each_structure(
-    path: Path, seed: int = 7, threads: int = 1, skip: int = 0
+    path: Path, seed: int = 7, workers: int = 1, skip: int = 0
 ) -> Iterator[Structure | Lost]:
     """Give what a file holds, one after the other, without the first `skip`.
 
     The file may be packed by gzip, and its name in any case. Conformers of SMILES are made by
-    `threads`. Of an SDF one record is in memory at a time.
+    `workers` other processes. Of an SDF one record is in memory at a time.
     """
     from force2geo.relax import sdf, smiles
 
@@ -108,7 +108,7 @@ def each_structure(
     if kind == "sdf":
         rows = sdf.read(rows)
     elif kind == "smiles":
-        rows = smiles.embedded(rows, seed, threads)
+        rows = smiles.embedded(rows, seed, workers)
     yield from in_places(rows, skip)
 
 

@@ -14,7 +14,6 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from force2geo.superposition import superpose, transform
 
@@ -328,6 +327,8 @@ def _exchanged(ours: _Branches, theirs: _Branches, end: _End, reference: np.ndar
 
 def _assign(ours: _Branches, theirs: _Branches, core: Pairs, cost: np.ndarray) -> Pairs:
     """Return pairs of all atoms with the least sum of `cost` [theirs, ours], the core's given."""
+    from scipy.optimize import linear_sum_assignment
+
     known: dict[tuple[int, int], tuple[float, list[tuple[int, int]]]] = {}
 
     def branch(atom: int, image: int) -> tuple[float, list[tuple[int, int]]]:
