@@ -165,6 +165,12 @@ def test_a_molecule_made_elsewhere_is_all_there():
     np.testing.assert_array_equal(far.kept.GetConformer().GetPositions(), far.positions)
 
 
+def test_what_is_no_smiles_is_said_once(capfd):
+    (lost,) = smiles.embedded(iter([("x(", "odd", {})]), 7)
+    assert lost == Lost("'x(' is not a SMILES", "odd", "x(")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_molecule_that_hangs_rdkit_is_a_row_with_its_reason(monkeypatch):
     monkeypatch.setattr(smiles, "HANGING_SECONDS", 0.5)
     monkeypatch.setattr("force2geo.limited._START", 0.0)

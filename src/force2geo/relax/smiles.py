@@ -90,12 +90,13 @@ def embedded(rows: Iterable[Row], seed: int, workers: int = 1) -> Iterator[Struc
 
 
 def _made(task: tuple[Row, int]) -> Structure | Lost:
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
     # Else RDKit leaves names and properties behind, and half of each coordinate's digits.
     kept = Chem.PropertyPickleOptions
     Chem.SetDefaultPickleProperties(kept.AllProps | kept.CoordsAsDouble)
-    return structure_of(*task)
+    with rdBase.BlockLogs():  # the reasons say it
+        return structure_of(*task)
 
 
 def structure_of(row: Row, seed: int) -> Structure | Lost:
